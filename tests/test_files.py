@@ -1,0 +1,133 @@
+"""Writing is all or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from softloc.errors import OutputError
+from softloc.files import atomic_path, sha256_of_files, write_text_atomic
+
+
+def write_half(path: Path, error: BaseException) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("new, half")
+        raise error
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_failure_leaves_the_old_file_and_no_other(
+    error: type[BaseException], tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("old")
+    with pytest.raises(error):
+        write_half(path, error())
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_interruption_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        write_half(tmp_path / "a.csv", KeyboardInterrupt())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_text_is_written_as_it_is_into_new_folders(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "söng 1.csv"
+    write_text_atomic(path, "ä\nb\n")
+    assert path.read_bytes() == "ä\nb\n".encode()
+
+
+def test_file_has_the_usual_permissions(tmp_path: Path) -> None:
+    path, plain = tmp_path / "a.txt", tmp_path / "b.txt"
+    write_text_atomic(path, "a")
+    plain.touch()
+    assert path.stat().st_mode == plain.stat().st_mode
+
+
+def test_suffix_survives_in_the_temporary_name(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "a.flac") as temporary:
+        assert temporary.suffix == ".flac"
+        assert temporary.parent == tmp_path
+
+
+def test_impossible_place_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"cannot write .*a\.csv"):
+        write_text_atomic(tmp_path / "file" / "a.csv", "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot replace a file by a folder anyway")
+def test_folder_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").mkdir()
+    with pytest.raises(OutputError, match=r"cannot write .*a.csv: it is a folder"):
+        write_text_atomic(tmp_path / "a.csv", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights on Windows")
+@pytest.mark.parametrize("exists", [True, False])
+def test_link_is_written_through(exists: bool, tmp_path: Path) -> None:
+    target, link = tmp_path / "real" / "a.csv", tmp_path / "link.csv"
+    target.parent.mkdir()
+    if exists:
+        target.write_text("old")
+    link.symlink_to(target)
+    write_text_atomic(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.csv", "link.csv", "real"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes")
+def test_pipe_is_written_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    write_text_atomic(path, "text")
+    assert os.read(reader, 100) == b"text"
+    os.close(reader)
+    assert path.is_fifo()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="/dev/fd")
+def test_standard_output_is_written_and_stays(tmp_path: Path) -> None:
+    # Not /dev/stdout itself: root could replace it, and then a failure would harm the machine.
+    program = (
+        "from pathlib import Path; from softloc.files import write_text_atomic\n"
+        "write_text_atomic(Path('/dev/fd/1'), 'text')"
+    )
+    piped = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert piped.stdout == b"text"
+    with (tmp_path / "out").open("wb") as file:
+        inode = os.fstat(file.fileno()).st_ino
+        subprocess.run([sys.executable, "-c", program], stdout=file, check=True)
+    assert (tmp_path / "out").read_bytes() == b"text"
+    assert (tmp_path / "out").stat().st_ino == inode
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has shorter paths")
+def test_longest_name_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 251 + ".csv")
+    write_text_atomic(path, "text")
+    assert path.read_text() == "text"
+
+
+def test_hash_of_one_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of_files(tmp_path, ["a"]) == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_hash_of_several_knows_names_but_no_order(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    (tmp_path / "b").write_bytes(b"2")
+    (tmp_path / "c").write_bytes(b"2")
+    both = sha256_of_files(tmp_path, ["a", "b"])
+    assert both == sha256_of_files(tmp_path, ["b", "a"])
+    assert both != sha256_of_files(tmp_path, ["a", "c"])
