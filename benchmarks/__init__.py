@@ -1,0 +1,1 @@
+"""Reproduction of speed and accuracy; outside the wheel, and nothing imports it."""
