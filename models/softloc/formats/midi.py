@@ -1,0 +1,306 @@
+"""Standard MIDI files: drums on channel 10, pitched notes on channel 1.
+
+Conventions
+-----------
+- Written: type 1, 960 ticks a quarter, one tempo (120 BPM unless told otherwise), 4/4. Every time
+  is rounded once, from seconds to its tick: at most 0.26 ms off at 120 BPM.
+- A note lasts 60 ms, or until one tick before the next one of the same pitch; at least one tick.
+- Read: note-ons with a velocity, through the tempo map of all tracks. Note-offs do not matter, so
+  drum files with lengthless notes are complete. Channel 10 gives drum labels
+  (`softloc.vocabulary.label_of_note`); a file without channel 10 gives note numbers as labels.
+- `OT` is written only with the note it was read from; without one it is left out.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import mido
+
+from softloc.errors import AnnotationError, SettingsError
+from softloc.events import Onset, sort_onsets
+from softloc.vocabulary import (
+    KNOWN_OTHER_NOTES,
+    OTHER,
+    WRITE_NOTES,
+    is_note_label,
+    label_of_note,
+    nearest_hint,
+    note_of_label,
+)
+
+TICKS_PER_QUARTER = 960
+DEFAULT_TEMPO_BPM = 120.0
+DEFAULT_VELOCITY = 100
+NOTE_LENGTH_S = 0.060
+DRUM_CHANNEL = 9  # channel 10 as people count
+PITCHED_CHANNEL = 0
+
+_DEFAULT_TEMPO_US = 500_000
+_MAX_TEMPO_US = 0xFFFFFF  # three bytes in the file
+_MAX_TICK = 0x0FFFFFFF  # four bytes of seven bits
+_LOG = logging.getLogger(__name__)
+
+
+def read_midi(path: Path) -> list[Onset]:
+    """Read the note-ons of a MIDI file.
+
+    Parameters
+    ----------
+    path : Path
+        Type 0 or type 1 file; its division in ticks a quarter or in SMPTE frames.
+
+    Returns
+    -------
+    list of Onset
+        Sorted events with note and velocity.
+
+    Raises
+    ------
+    AnnotationError
+        If the file is missing, damaged, or of type 2 (tracks without a common time).
+    """
+    midi = _load(path)
+    drums: list[tuple[int, int, int]] = []
+    pitched: list[tuple[int, int, int]] = []
+    for track in midi.tracks:
+        tick = 0
+        for message in track:
+            tick += message.time
+            if message.type == "note_on" and message.velocity > 0:
+                notes = drums if message.channel == DRUM_CHANNEL else pitched
+                notes.append((tick, message.note, message.velocity))
+    seconds = _tick_clock(midi, path)
+    if not drums:
+        return sort_onsets(
+            Onset(seconds(tick), str(note), midi_note=note, velocity=velocity)
+            for tick, note, velocity in pitched
+        )
+    _report_oddities(path, [note for _, note, _ in drums], len(pitched))
+    return sort_onsets(
+        Onset(seconds(tick), label_of_note(note), midi_note=note, velocity=velocity)
+        for tick, note, velocity in drums
+    )
+
+
+def _load(path: Path) -> mido.MidiFile:
+    try:
+        midi = mido.MidiFile(path)
+    except FileNotFoundError as error:
+        raise AnnotationError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
+        reason = str(error) or "it ends too early"
+        raise AnnotationError(f"{path} is not a readable MIDI file: {reason}") from error
+    except mido.KeySignatureError as error:
+        raise AnnotationError(f"{path} is not a readable MIDI file: {error}") from error
+    if midi.type == 2:
+        raise AnnotationError(
+            f"{path} is a type 2 MIDI file, whose tracks have no common time: "
+            "save it as type 0 or 1"
+        )
+    return midi
+
+
+def _tick_clock(midi: mido.MidiFile, path: Path) -> Callable[[int], float]:
+    """Time in seconds of an absolute tick, exact until the last division."""
+    division = midi.ticks_per_beat & 0xFFFF
+    if division & 0x8000:
+        # SMPTE: the upper byte is minus the frames a second, the lower one the ticks a frame.
+        frames_per_second, ticks_per_frame = 256 - (division >> 8), division & 0xFF
+        # 29 stands for 29.97 drop-frame.
+        rate = 30_000 / 1001 if frames_per_second == 29 else float(frames_per_second)
+        if ticks_per_frame == 0:
+            raise AnnotationError(f"{path} is not a readable MIDI file: zero ticks a frame")
+        return lambda tick: tick / (rate * ticks_per_frame)
+    if division == 0:
+        raise AnnotationError(f"{path} is not a readable MIDI file: zero ticks a quarter")
+    starts, offsets, tempos = _tempo_map(midi)
+
+    def seconds(tick: int) -> float:
+        part = bisect_right(starts, tick) - 1
+        scaled = offsets[part] + (tick - starts[part]) * tempos[part]
+        return float(scaled / (division * 1_000_000))
+
+    return seconds
+
+
+def _tempo_map(midi: mido.MidiFile) -> tuple[list[int], list[int], list[int]]:
+    """First tick, ticks times microseconds before it, and tempo of each part, all integers."""
+    changes: dict[int, int] = {}
+    for track in midi.tracks:
+        tick = 0
+        for message in track:
+            tick += message.time
+            if message.type == "set_tempo":
+                changes[tick] = message.tempo
+    starts, offsets, tempos = [0], [0], [changes.pop(0, _DEFAULT_TEMPO_US)]
+    for tick in sorted(changes):
+        offsets.append(offsets[-1] + (tick - starts[-1]) * tempos[-1])
+        starts.append(tick)
+        tempos.append(changes[tick])
+    return starts, offsets, tempos
+
+
+def _report_oddities(path: Path, drum_notes: list[int], n_pitched: int) -> None:
+    unknown = sorted(
+        {note for note in drum_notes if label_of_note(note) == OTHER}.difference(KNOWN_OTHER_NOTES)
+    )
+    if unknown:
+        _LOG.warning(
+            "%s: percussion notes without a class of their own are read as %s: %s",
+            path, OTHER, ", ".join(map(str, unknown)),
+        )  # fmt: skip
+    if n_pitched:
+        _LOG.warning("%s: %d notes outside channel 10 are left out", path, n_pitched)
+
+
+def render_midi(
+    onsets: Sequence[Onset],
+    *,
+    note_map: Mapping[str, int] | None = None,
+    marker: str | None = None,
+    tempo_bpm: float = DEFAULT_TEMPO_BPM,
+) -> bytes:
+    """Content of a MIDI file with these events.
+
+    Parameters
+    ----------
+    onsets : sequence of Onset
+        Events at 0 s or later.
+    note_map : mapping, optional
+        Notes of labels; goes before the event's own note and the General MIDI ones.
+    marker : str, optional
+        Text meta event at the start, such as program, version and model.
+    tempo_bpm : float
+        Quarters a minute.
+
+    Returns
+    -------
+    bytes
+        A type 1 file.
+
+    Raises
+    ------
+    AnnotationError
+        If a time is negative or beyond what the file can hold, or a label has no note.
+    SettingsError
+        If the tempo cannot be written.
+    """
+    tempo_us = _tempo_us(tempo_bpm)
+    midi = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_QUARTER, charset="utf-8")
+    conductor = mido.MidiTrack()
+    if marker:
+        conductor.append(mido.MetaMessage("text", text=marker))
+    conductor.append(mido.MetaMessage("set_tempo", tempo=tempo_us))
+    conductor.append(mido.MetaMessage("time_signature", numerator=4, denominator=4))
+    midi.tracks.append(conductor)
+    drums = [onset for onset in onsets if not _is_pitched(onset)]
+    pitched = [onset for onset in onsets if _is_pitched(onset)]
+    if drums or not pitched:
+        notes = _notes(drums, note_map or {}, tempo_us)
+        midi.tracks.append(_track("Drums", DRUM_CHANNEL, notes, tempo_us))
+    if pitched:
+        notes = _notes(pitched, note_map or {}, tempo_us)
+        midi.tracks.append(_track("Piano", PITCHED_CHANNEL, notes, tempo_us))
+    content = io.BytesIO()
+    midi.save(file=content)
+    return content.getvalue()
+
+
+def note_of_onset(onset: Onset, note_map: Mapping[str, int]) -> int | None:
+    """Note that an event is written as; None for an `OTHER` that was not read from one.
+
+    Raises
+    ------
+    AnnotationError
+        If its label has no note.
+    """
+    if onset.label in note_map:
+        return note_map[onset.label]
+    note = onset.midi_note if onset.midi_note is not None else note_of_label(onset.label)
+    if note is None and onset.label != OTHER:
+        raise AnnotationError(
+            f"the label {onset.label!r} has no MIDI note{nearest_hint(onset.label, WRITE_NOTES)}; "
+            f"give it one with --note-map {onset.label}=NOTE, or write CSV"
+        )
+    return note
+
+
+def _is_pitched(onset: Onset) -> bool:
+    return is_note_label(onset.label)
+
+
+def _tempo_us(tempo_bpm: float) -> int:
+    tempo_us = round(60_000_000 / tempo_bpm) if tempo_bpm > 0 else 0
+    if not 1 <= tempo_us <= _MAX_TEMPO_US:
+        raise SettingsError(f"MIDI cannot hold a tempo of {tempo_bpm} quarters a minute")
+    return tempo_us
+
+
+def _seconds_to_ticks(time_s: float, tempo_us: int) -> int:
+    return round(time_s * TICKS_PER_QUARTER * 1_000_000 / tempo_us)
+
+
+def _notes(
+    onsets: Sequence[Onset], note_map: Mapping[str, int], tempo_us: int
+) -> list[tuple[int, int, int]]:
+    """Tick, note and velocity of each event, in order."""
+    notes = []
+    n_left_out = 0
+    for onset in onsets:
+        note = note_of_onset(onset, note_map)
+        if note is None:
+            n_left_out += 1
+            continue
+        tick = _seconds_to_ticks(onset.time_s, tempo_us)
+        if onset.time_s < 0:
+            raise AnnotationError(
+                f"MIDI has no time before 0: the {onset.label} at {onset.time_s:.6f} s "
+                "cannot be written (CSV can hold it)"
+            )
+        if tick > _MAX_TICK:
+            raise AnnotationError(
+                f"the {onset.label} at {onset.time_s:.0f} s is too late for a MIDI file: "
+                "are the times in milliseconds?"
+            )
+        notes.append((tick, note, onset.velocity or DEFAULT_VELOCITY))
+    if n_left_out:
+        _LOG.warning("%d events labelled %s have no MIDI note, not written", n_left_out, OTHER)
+    return sorted(notes)
+
+
+def _track(
+    name: str, channel: int, notes: list[tuple[int, int, int]], tempo_us: int
+) -> mido.MidiTrack:
+    track = mido.MidiTrack([mido.MetaMessage("track_name", name=name)])
+    previous = 0
+    for tick, is_on, note, velocity in _on_and_off(notes, tempo_us):
+        kind = "note_on" if is_on else "note_off"
+        track.append(
+            mido.Message(kind, channel=channel, note=note, velocity=velocity, time=tick - previous)
+        )
+        previous = tick
+    return track
+
+
+def _on_and_off(
+    notes: list[tuple[int, int, int]], tempo_us: int
+) -> list[tuple[int, bool, int, int]]:
+    """Ticks of all starts and ends; at one tick the ends come first."""
+    length = max(1, _seconds_to_ticks(NOTE_LENGTH_S, tempo_us))
+    ticks_of_note = defaultdict(list)
+    for tick, note, _ in notes:
+        ticks_of_note[note].append(tick)
+    events = []
+    for tick, note, velocity in notes:
+        same = ticks_of_note[note]
+        following = bisect_right(same, tick)
+        gap = same[following] - tick if following < len(same) else length + 1
+        events.append((tick, True, note, velocity))
+        events.append((tick + max(1, min(length, gap - 1)), False, note, 0))
+    return sorted(events)

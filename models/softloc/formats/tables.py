@@ -1,0 +1,278 @@
+"""Comma separated tables with a header, of one recording or of many.
+
+Conventions
+-----------
+- Columns are found by name, in any order; unknown ones are ignored, rows may be longer or shorter
+  than the header (basic-pitch). `SYNONYMS` lists the names that are understood.
+- Seconds are written with six digits; an empty field is an unknown value.
+- Columns are separated by commas or by tabs: by whichever comes first in the first line.
+- A table with a ``file`` column holds a corpus. A row with a file and nothing else
+  (``song.wav,,``) says that the recording has no events. ``./a.wav`` and ``a.wav`` are one.
+- Without a ``label`` column the label is the note number, without both it is ``ON``. A note
+  number with decimals (``36.0``, as pandas writes a column with gaps) is read as whole.
+- A table without header is read as ``time,label`` where its first field is a number.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
+
+from softloc.events import Onset
+from softloc.formats.lines import (
+    UNNAMED,
+    Line,
+    NotLabelsError,
+    fail,
+    has_decimal_comma,
+    located,
+    looks_like_number,
+    parse_number,
+)
+from softloc.formats.plain import format_time
+from softloc.vocabulary import WRITE_NOTES, is_note_label, nearest_hint
+
+#: Accepted column names for each field, the preferred one first.
+SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "file": ("file",),
+    "time_s": ("time_s", "time", "onset_s", "onset", "start_time_s"),
+    "label": ("label", "class", "instrument", "note", "pitch_midi"),
+    "annotator": ("annotator",),
+    "softness_ms": ("softness_ms",),
+    "midi_note": ("midi_note",),
+    "velocity": ("velocity",),
+    "confidence": ("confidence",),
+    "time_std_s": ("time_std_s",),
+}
+EVENT_COLUMNS = ("time_s", "label", "midi_note", "velocity", "confidence", "time_std_s")
+_CORPUS_COLUMNS = ("annotator", "softness_ms", "midi_note", "velocity", "confidence", "time_std_s")
+
+Row = tuple[str | None, Onset | None]
+
+
+def is_header(text: str) -> bool:
+    """Whether a line is a header that names a column of times, or several and one of labels."""
+    names = _header_names(text)
+    return _names_field(names, "time_s") or (len(names) > 1 and _names_field(names, "label"))
+
+
+def delimiter_of(text: str) -> str | None:
+    """Comma or tab, whichever comes first in a line; None where it holds neither."""
+    return next((mark for mark in text if mark in ",\t"), None)
+
+
+def names_known_column(field: str) -> bool:
+    """Whether a field is the name of a column of times or labels."""
+    return _names_field([field.strip().lower()], "time_s", "label")
+
+
+def _names_field(names: Sequence[str], *fields: str) -> bool:
+    return any(name in SYNONYMS[field] for field in fields for name in names)
+
+
+def has_file_column(text: str) -> bool:
+    """Whether a header names a column of recordings."""
+    return "file" in _header_names(text)
+
+
+def parse_table(text: str, lines: Sequence[Line], path: Path) -> Iterator[Row]:
+    """Read the rows of a table.
+
+    Parameters
+    ----------
+    text : str
+        The whole text, so that line numbers stay those of the file.
+    lines : sequence of Line
+        Its lines with content, at least one.
+    path : Path
+        Where they come from, for messages.
+
+    Yields
+    ------
+    file : str or None
+        Recording, None in a table without a ``file`` column.
+    onset : Onset or None
+        Its event, None in a row that only names a recording.
+
+    Raises
+    ------
+    AnnotationError
+        If a column is missing or a value cannot be read; the message names file and line.
+    """
+    header = lines[0]
+    named = not looks_like_number(header.text.split(_delimiter(header.text))[0].strip())
+    if not named and has_decimal_comma(header.text):
+        fail(path, header.number, f"{header.text!r}: decimals need a point, not a comma")
+    columns = _find_columns(header, path) if named else {"time_s": 0, "label": 1}
+    first_row = header.number + 1 if named else header.number
+    for number, fields in _split_rows(text, header.text, first_row, path):
+        values = {
+            name: fields[index].strip() for name, index in columns.items() if index < len(fields)
+        }
+        yield _parse_row(values, columns, path, number)
+
+
+def _find_columns(header: Line, path: Path) -> dict[str, int]:
+    names = _header_names(header.text)
+    for name in names:
+        if names.count(name) > 1 and any(name in known for known in SYNONYMS.values()):
+            fail(path, header.number, f"the header names the column {name!r} twice")
+    columns = {
+        field: names.index(known)
+        for field, synonyms in SYNONYMS.items()
+        if (known := next((name for name in synonyms if name in names), None)) is not None
+    }
+    if "time_s" not in columns:
+        _refuse_without_times(names, header, path)
+    return columns
+
+
+def _refuse_without_times(names: Sequence[str], header: Line, path: Path) -> NoReturn:
+    """Refuse a table: as damaged where it names labels, else as no table of labels."""
+    hint = " (columns must be separated by commas)" if ";" in header.text else ""
+    wanted = f"name it {' or '.join(SYNONYMS['time_s'])}"
+    message = f"no column of times among {', '.join(names)}{hint}; {wanted}"
+    if not _names_field(names, "label"):
+        raise NotLabelsError(f"{path}, line {header.number}: {message}")
+    unknown = [name for name in names if not _names_field([name], *SYNONYMS)]
+    hints = [(name, nearest_hint(name, SYNONYMS["time_s"])) for name in unknown]
+    misspelt = next((f"; {name!r}{near}" for name, near in hints if near.startswith(":")), "")
+    fail(path, header.number, message + misspelt)
+
+
+def _header_names(text: str) -> list[str]:
+    fields = next(csv.reader([text], delimiter=_delimiter(text)))
+    return [name.strip().lower() for name in fields]
+
+
+def _delimiter(header: str) -> str:
+    return delimiter_of(header) or ","
+
+
+def _split_rows(text: str, header: str, first: int, path: Path) -> Iterator[tuple[int, list[str]]]:
+    # Comments become blank lines, so that the reader's line numbers stay those of the file.
+    lines = ["" if line.lstrip().startswith("#") else line for line in text.split("\n")]
+    body = [line.rstrip("\r") + "\n" for line in lines[first - 1 :]]
+    reader = csv.reader(body, delimiter=_delimiter(header), skipinitialspace=True, strict=True)
+    row_starts = first
+    try:
+        for fields in reader:
+            if any(field.strip() for field in fields):
+                yield row_starts, fields
+            row_starts = first + reader.line_num
+    except csv.Error as error:
+        fail(path, row_starts, f"{error}: is a quotation mark missing?")
+
+
+def _parse_row(values: Mapping[str, str], columns: Mapping[str, int], path: Path, line: int) -> Row:
+    file = None
+    if "file" in columns:
+        if not values.get("file"):
+            fail(path, line, "the file column is empty")
+        file = PurePosixPath(values["file"].replace("\\", "/")).as_posix()
+        if not values.get("time_s") and not values.get("label"):
+            return file, None
+    return file, _parse_event(values, columns, path, line)
+
+
+def _parse_event(
+    values: Mapping[str, str], columns: Mapping[str, int], path: Path, line: int
+) -> Onset:
+    def number(name: str) -> float | None:
+        field = values.get(name, "")
+        return parse_number(field, name, path, line) if field else None
+
+    def whole(name: str) -> int | None:
+        value = number(name)
+        if value is not None and value != int(value):
+            fail(path, line, f"{name} is {values[name]}, not a whole number")
+        return None if value is None else int(value)
+
+    midi_note = whole("midi_note")
+    label = _whole_note(values.get("label", ""))
+    if not label:
+        if "label" in columns:
+            fail(path, line, "the label is empty")
+        label = UNNAMED if midi_note is None else str(midi_note)
+    softness = values.get("softness_ms", "")
+    time_s = parse_number(values.get("time_s", ""), "the time", path, line)
+    velocity, confidence, time_std_s = whole("velocity"), number("confidence"), number("time_std_s")
+    # Infinite softness means: train on the counts alone.
+    softness_ms = math.inf if softness.lower() == "inf" else number("softness_ms")
+    with located(path, line):
+        return Onset(
+            time_s,
+            label,
+            midi_note=midi_note,
+            velocity=velocity,
+            confidence=confidence,
+            time_std_s=time_std_s,
+            annotator=values.get("annotator") or None,
+            softness_ms=softness_ms,
+        )
+
+
+def _whole_note(label: str) -> str:
+    note, _, decimals = label.partition(".")
+    return note if is_note_label(note) and decimals and not decimals.strip("0") else label
+
+
+def render_csv(onsets: Sequence[Onset]) -> str:
+    """Text of the default table of one recording: header `EVENT_COLUMNS`, a row for each event.
+
+    Columns ``annotator`` and ``softness_ms`` follow where any event has them.
+    """
+    columns = (*EVENT_COLUMNS, *_filled(("annotator", "softness_ms"), onsets))
+    rows = [",".join(columns)]
+    for onset in onsets:
+        values = _event_fields(onset)
+        if onset.midi_note is None and onset.label in WRITE_NOTES:
+            values["midi_note"] = str(WRITE_NOTES[onset.label])
+        rows.append(",".join(_quote(values[column]) for column in columns))
+    return "\n".join(rows) + "\n"
+
+
+def render_corpus_csv(recordings: Mapping[str, Sequence[Onset]], comments: Sequence[str]) -> str:
+    """Text of the table of a corpus; columns that no event fills are left out."""
+    onsets = [onset for events in recordings.values() for onset in events]
+    optional = _filled(_CORPUS_COLUMNS, onsets)
+    rows = [f"# {comment}" for comment in comments]
+    rows.append(",".join(("file", "time_s", "label", *optional)))
+    for file, events in recordings.items():
+        if not events:
+            rows.append(_quote(file) + "," * (2 + len(optional)))
+        for onset in events:
+            values = _event_fields(onset)
+            fields = (file, *(values[column] for column in ("time_s", "label", *optional)))
+            rows.append(",".join(_quote(field) for field in fields))
+    return "\n".join(rows) + "\n"
+
+
+def _filled(columns: Sequence[str], onsets: Sequence[Onset]) -> list[str]:
+    return [
+        column for column in columns if any(getattr(onset, column) is not None for onset in onsets)
+    ]
+
+
+def _event_fields(onset: Onset) -> dict[str, str]:
+    values: dict[str, object] = {
+        "time_s": format_time(onset.time_s),
+        "label": onset.label,
+        "annotator": onset.annotator,
+        "softness_ms": None if onset.softness_ms is None else f"{onset.softness_ms:.6g}",
+        "midi_note": onset.midi_note,
+        "velocity": onset.velocity,
+        "confidence": None if onset.confidence is None else f"{onset.confidence:.6f}",
+        "time_std_s": None if onset.time_std_s is None else f"{onset.time_std_s:.6f}",
+    }
+    return {name: "" if value is None else str(value) for name, value in values.items()}
+
+
+def _quote(field: str) -> str:
+    # A leading # would make the row a comment.
+    if field.startswith("#") or any(mark in field for mark in ',"\r\n'):
+        return '"' + field.replace('"', '""') + '"'
+    return field

@@ -1,0 +1,53 @@
+"""The Typer application: four commands, each from its own file."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from softloc_cli import __version__
+from softloc_cli.console import EXIT_CODES_HELP
+from softloc_cli.evaluate import evaluate
+from softloc_cli.perturb import perturb
+from softloc_cli.train import train
+from softloc_cli.transcribe import transcribe
+
+app = typer.Typer(
+    name="softloc",
+    help="Point events from audio, trained through sloppy labels.",
+    epilog=EXIT_CODES_HELP,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",  # joins the lines of a docstring
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in (transcribe, train, evaluate, perturb):
+    app.command(epilog=EXIT_CODES_HELP)(_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"softloc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _softloc(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "-V", "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Point events from audio, trained through sloppy labels."""
+
+
+def main() -> None:
+    """Run the command line."""
+    # On a busy machine threads that spin while they wait cost a hundred times what they save;
+    # OpenMP reads this when torch is imported, which no command has done yet.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    app()
