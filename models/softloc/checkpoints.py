@@ -1,0 +1,261 @@
+"""Model files: one ``.safetensors`` with everything that is needed to use the model.
+
+Conventions
+-----------
+- The header's metadata holds one JSON object under ``softloc``: format version, settings of
+  features and network, classes, and the record of the training. Loading runs no code.
+- A model is given by name (shipped, listed in ``index.json``, SHA-256 checked at every load) or by
+  path.
+- Training states are separate files (`save_training_state`), read with ``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from softloc.errors import CheckpointError, SettingsError
+from softloc.features import FeatureSettings, LogMel
+from softloc.files import atomic_path
+from softloc.network import ConvStage, NetworkSettings, OnsetNetwork
+from softloc.vocabulary import nearest_hint, note_of_label
+
+FORMAT_VERSION = 1
+MODEL_SUFFIX = ".safetensors"
+_METADATA_KEY = "softloc"
+_PRETRAINED = "softloc.pretrained"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """All that defines a model apart from its weights.
+
+    Attributes
+    ----------
+    features : FeatureSettings
+        What the network sees.
+    network : NetworkSettings
+        Its shape.
+    classes : tuple of str
+        Label of each output.
+    midi_notes : tuple of (int or None)
+        Note that each class is written as; None for classes without one.
+    softness_ms : float
+        Softness that it was trained with; events are read off with the same (`softloc.decoding`).
+    event_mass : float
+        Probability mass that stands for one event.
+    """
+
+    features: FeatureSettings
+    network: NetworkSettings
+    classes: tuple[str, ...]
+    midi_notes: tuple[int | None, ...]
+    softness_ms: float
+    event_mass: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not len(self.classes) == len(self.midi_notes) == self.network.n_classes:
+            raise SettingsError(
+                f"{len(self.classes)} classes and {len(self.midi_notes)} MIDI notes for a network "
+                f"with {self.network.n_classes} outputs"
+            )
+        if self.features.n_bands != self.network.n_bands:
+            raise SettingsError(
+                f"the network expects {self.network.n_bands} bands, "
+                f"the features have {self.features.n_bands}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model, ready to be used.
+
+    Attributes
+    ----------
+    settings : ModelSettings
+        Its definition.
+    log_mel : LogMel
+        Features, with the filterbank the model was trained with.
+    network : OnsetNetwork
+        The network.
+    record : Mapping
+        How it came to be: settings of the training, data, versions, scores, licences.
+    """
+
+    settings: ModelSettings
+    log_mel: LogMel
+    network: OnsetNetwork
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+def default_notes(classes: tuple[str, ...]) -> tuple[int | None, ...]:
+    """MIDI note of each class by its name; None where the name says none."""
+    return tuple(note_of_label(label) for label in classes)
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a model file, all or nothing.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    header = {
+        "softloc_format": FORMAT_VERSION,
+        **dataclasses.asdict(checkpoint.settings),
+        "record": dict(checkpoint.record),
+    }
+    with atomic_path(path) as temporary:
+        save_file(_tensors(checkpoint), temporary, metadata={_METADATA_KEY: json.dumps(header)})
+
+
+def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
+    """Load a model by the name of a shipped one or by the path of a file.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        ``"drums"``, or a ``.safetensors`` file that `softloc train` wrote.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such model.
+    CheckpointError
+        If the file is damaged, not ours, or of a newer format.
+    """
+    text = str(name_or_path)
+    index = pretrained_index()
+    if text in index:
+        entry = index[text]
+        with as_file(files(_PRETRAINED) / entry["file"]) as path:
+            _verify(path, entry["sha256"])
+            return _load_file(path)
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise SettingsError(
+            f"{text}: neither a model file nor a shipped model{nearest_hint(text, index)}"
+        )
+    return _load_file(path)
+
+
+def pretrained_index() -> Mapping[str, Mapping[str, str]]:
+    """Shipped models: name to file, sha256, format and licence."""
+    index: dict[str, dict[str, str]] = json.loads(
+        (files(_PRETRAINED) / "index.json").read_text(encoding="utf-8")
+    )
+    return index
+
+
+def save_training_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write what a training needs to go on exactly, all or nothing.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        torch.save(dict(state), temporary)
+
+
+def load_training_state(path: Path) -> dict[str, Any]:
+    """Read a training state; runs no code.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing or damaged.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no training state here, nothing to resume") from error
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: the training state is damaged ({reason})") from error
+    return state
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    return {
+        f"{part}.{name}": tensor.detach().cpu().contiguous()
+        for part, module in (("log_mel", checkpoint.log_mel), ("network", checkpoint.network))
+        for name, tensor in module.state_dict().items()
+    }
+
+
+def _verify(path: Path, sha256: str) -> None:
+    found = file_sha256(path)
+    if found != sha256:
+        raise CheckpointError(
+            f"{path}: SHA-256 is {found}, the index says {sha256}; the installation is damaged, "
+            f"install softloc again"
+        )
+
+
+def _load_file(path: Path) -> Checkpoint:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a model file, or damaged ({error})") from error
+    if _METADATA_KEY not in metadata:
+        raise CheckpointError(f"{path}: a safetensors file, but not one that softloc wrote")
+    return _rebuild(path, metadata[_METADATA_KEY], tensors)
+
+
+def _rebuild(path: Path, header_text: str, tensors: Mapping[str, Tensor]) -> Checkpoint:
+    try:
+        header = json.loads(header_text)
+        version = header["softloc_format"]
+        if version > FORMAT_VERSION:
+            raise CheckpointError(
+                f"{path}: format {version} is newer than this softloc knows ({FORMAT_VERSION}); "
+                f"upgrade softloc"
+            )
+        settings = _parse_settings(header)
+        log_mel, network = LogMel(settings.features), OnsetNetwork(settings.network)
+        for part, module in (("log_mel", log_mel), ("network", network)):
+            prefix = f"{part}."
+            module.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            )
+    except (KeyError, TypeError, ValueError, RuntimeError, SettingsError) as error:
+        raise CheckpointError(f"{path}: the model file is damaged ({error})") from error
+    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise CheckpointError(f"{path}: weights are not finite ({broken[0]})")
+    return Checkpoint(settings, log_mel.eval(), network.eval(), header.get("record", {}))
+
+
+def _parse_settings(header: Mapping[str, Any]) -> ModelSettings:
+    network = dict(header["network"])
+    network["stages"] = tuple(ConvStage(**stage) for stage in network["stages"])
+    return ModelSettings(
+        features=FeatureSettings(**header["features"]),
+        network=NetworkSettings(**network),
+        classes=tuple(header["classes"]),
+        midi_notes=tuple(header["midi_notes"]),
+        softness_ms=header["softness_ms"],
+        event_mass=header["event_mass"],
+    )

@@ -1,0 +1,190 @@
+"""Waveform to log-mel-spectrogram with its first time-derivative.
+
+Conventions
+-----------
+- Frame ``i`` is centred on sample ``i * hop_samples`` (`softloc.timebase`). A block of features is
+  computed from exactly the samples its windows touch (`n_samples_for`); nothing is padded here.
+- A band holds ``log(1 + 10^4 · m)``, ``m`` the mean magnitude under its triangle, 1 for a sine at
+  full scale in one bin. Silence is exactly 0, and no value depends on any other frame, so that
+  features are the same for every way of cutting a recording.
+- The derivative is the difference to the previous frame: it needs no look-ahead.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from softloc.errors import SettingsError
+from softloc.timebase import FrameGrid
+
+#: Magnitudes well below 10^-4 of full scale count as silence; above, the scale is logarithmic.
+LOG_GAIN = 1e4
+
+#: Silence that the network hears before every recording; what it says to it is dropped.
+LEAD_IN_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSettings:
+    """What the network sees; travels in the checkpoint.
+
+    Attributes
+    ----------
+    sample_rate_hz : int
+        Recordings are resampled to it.
+    hop_samples : int
+        From one frame to the next.
+    window_samples : int
+        Length of the Hann window.
+    fft_samples : int
+        Length of the transform; the window stands in its middle.
+    n_bands : int
+        Mel bands.
+    min_hz, max_hz : float
+        Lower edge of the first band, upper edge of the last.
+    """
+
+    sample_rate_hz: int = 44_100
+    hop_samples: int = 441
+    window_samples: int = 2048
+    fft_samples: int = 2048
+    n_bands: int = 80
+    min_hz: float = 30.0
+    max_hz: float = 16_000.0
+
+    def __post_init__(self) -> None:
+        if self.fft_samples < self.window_samples or self.fft_samples % 2:
+            raise SettingsError(
+                f"fft_samples must be even and at least window_samples ({self.window_samples}), "
+                f"not {self.fft_samples}"
+            )
+        if not 0 <= self.min_hz < self.max_hz <= self.sample_rate_hz / 2:
+            raise SettingsError(
+                f"the bands must lie inside 0-{self.sample_rate_hz / 2:g} Hz, "
+                f"not {self.min_hz:g}-{self.max_hz:g} Hz"
+            )
+
+    @property
+    def grid(self) -> FrameGrid:
+        """The frames' place in time."""
+        return FrameGrid(self.sample_rate_hz, self.hop_samples)
+
+    @property
+    def look_back_samples(self) -> int:
+        """Samples before a frame's centre that it depends on: half a window and a derivative."""
+        return self.fft_samples // 2 + self.hop_samples
+
+    @property
+    def look_ahead_samples(self) -> int:
+        """Samples from a frame's centre on that it depends on."""
+        return self.fft_samples // 2
+
+    def n_samples_for(self, n_frames: int) -> int:
+        """Count the samples that `n_frames` successive frames touch, derivative included."""
+        return self.look_back_samples + (n_frames - 1) * self.hop_samples + self.look_ahead_samples
+
+
+def mel_filterbank(settings: FeatureSettings, speed: float = 1.0) -> NDArray[np.float32]:
+    """Triangular mel filters, each summing to 1.
+
+    Parameters
+    ----------
+    settings : FeatureSettings
+        Bands and transform.
+    speed : float
+        Treat the sample rate as if multiplied by this factor (the paper's augmentation).
+
+    Returns
+    -------
+    ndarray of float32, shape (fft_samples // 2 + 1, n_bands)
+        Weights, ready to be multiplied from the right.
+    """
+    # Made once, when a model is made; transcription loads it with the weights and never pays
+    # for this import.
+    from librosa.filters import mel  # noqa: PLC0415
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of empty filters: we refuse them
+        filters: NDArray[np.float32] = mel(
+            sr=settings.sample_rate_hz * speed,
+            n_fft=settings.fft_samples,
+            n_mels=settings.n_bands,
+            fmin=settings.min_hz,
+            fmax=settings.max_hz,
+            norm=1,
+            dtype=np.float32,
+        )
+    if not filters.any(axis=1).all():
+        raise SettingsError(
+            f"{settings.n_bands} bands are too narrow for a transform of "
+            f"{settings.fft_samples} samples: some hold no bin"
+        )
+    return np.ascontiguousarray(filters.T)
+
+
+class LogMel(nn.Module):
+    """Samples to log-mel features; its filterbank is part of the checkpoint.
+
+    Parameters
+    ----------
+    settings : FeatureSettings
+        Frames and bands.
+    filterbank : Tensor of shape (fft_samples // 2 + 1, n_bands), optional
+        As from `mel_filterbank`; zeros, to be loaded from a checkpoint, without it.
+    """
+
+    window: Tensor
+    filterbank: Tensor
+
+    def __init__(self, settings: FeatureSettings, filterbank: Tensor | None = None) -> None:
+        super().__init__()
+        self.settings = settings
+        if filterbank is None:
+            filterbank = torch.zeros(settings.fft_samples // 2 + 1, settings.n_bands)
+        self.register_buffer("filterbank", filterbank)
+        self.register_buffer("window", _centred_window(settings), persistent=False)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Compute the features of successive frames.
+
+        Parameters
+        ----------
+        samples : Tensor of shape (batch, n_samples)
+            ``settings.n_samples_for(n_frames)`` samples; the first frame of the result is centred
+            on sample ``settings.look_back_samples``.
+
+        Returns
+        -------
+        Tensor of shape (batch, n_frames, 2, n_bands)
+            Log-mel-spectrogram and its difference to the previous frame.
+        """
+        frames = samples.unfold(-1, self.settings.fft_samples, self.settings.hop_samples)
+        return compress(self.band_magnitudes(frames, self.filterbank))
+
+    def band_magnitudes(self, frames: Tensor, filterbank: Tensor) -> Tensor:
+        """Window, transform and filter: (…, fft_samples) to mean magnitudes (…, n_bands)."""
+        magnitudes: Tensor = torch.fft.rfft(frames * self.window).abs() @ filterbank
+        return magnitudes
+
+
+def compress(magnitudes: Tensor) -> Tensor:
+    """Band magnitudes (batch, 1 + T, n_bands) to features (batch, T, 2, n_bands).
+
+    The first frame only serves the derivative of the second.
+    """
+    log_mel = torch.log1p(LOG_GAIN * magnitudes)
+    return torch.stack((log_mel[:, 1:], log_mel.diff(dim=1)), dim=2)
+
+
+def _centred_window(settings: FeatureSettings) -> Tensor:
+    """Periodic Hann window, scaled so that a full-scale sine in one bin has magnitude 1."""
+    window = torch.hann_window(settings.window_samples, dtype=torch.float64)
+    before = (settings.fft_samples - settings.window_samples) // 2
+    after = settings.fft_samples - settings.window_samples - before
+    return nn.functional.pad(2.0 * window / window.sum(), (before, after)).float()

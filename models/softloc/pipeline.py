@@ -1,0 +1,144 @@
+"""The whole chain: recording in, events out. Read this first.
+
+recording ─> audio blocks ─> features ─> network ─> probabilities ─> mass ─> events
+             `audio`         `features`  `network`  `inference`      `decoding`
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import torch
+from numpy.typing import ArrayLike
+
+from softloc.audio import BLOCK_S, Waveform, make_waveform, read_blocks, resample_blocks
+from softloc.checkpoints import Checkpoint, load_checkpoint
+from softloc.decoding import decode_onsets
+from softloc.errors import SettingsError
+from softloc.events import Onset
+from softloc.inference import compute_probabilities
+
+DEFAULT_MODEL = "drums"
+
+
+class Transcriber:
+    """A loaded model that turns recordings into events.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        As from `softloc.checkpoints.load_checkpoint`.
+    device : str
+        ``"auto"``, or a torch device.
+
+    Raises
+    ------
+    SettingsError
+        If this machine has no such device.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
+        self.settings = checkpoint.settings
+        self.record = checkpoint.record
+        self.device = choose_device(device)
+        self._log_mel = checkpoint.log_mel.to(self.device)
+        self._network = checkpoint.network.to(self.device)
+
+    def transcribe(
+        self, recording: str | Path | BinaryIO | ArrayLike, sample_rate_hz: int | None = None
+    ) -> list[Onset]:
+        """Find all events of a recording.
+
+        Parameters
+        ----------
+        recording : path, binary file, or array of shape (n_samples,) or (n_samples, n_channels)
+            What to listen to; files are read block by block.
+        sample_rate_hz : int, optional
+            Of an array; files know theirs.
+
+        Returns
+        -------
+        list of Onset
+            Sorted by time; times in seconds, finer than a frame.
+
+        Raises
+        ------
+        AudioError
+            If the recording cannot be read.
+        SettingsError
+            If an array comes without its sample rate.
+        """
+        model = self.settings
+        blocks = resample_blocks(_blocks(recording, sample_rate_hz), model.features.sample_rate_hz)
+        probabilities = compute_probabilities(self._log_mel, self._network, blocks)
+        return decode_onsets(
+            probabilities,
+            model.classes,
+            model.features.grid,
+            softness_ms=model.softness_ms,
+            event_mass=model.event_mass,
+            midi_notes=model.midi_notes,
+        )
+
+
+def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Transcriber:
+    """Load a model, shipped or own, ready to transcribe.
+
+    Parameters
+    ----------
+    model : str or Path
+        Name of a shipped model or path of a model file.
+    device : str
+        ``"auto"``, or a torch device.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such model or device.
+    CheckpointError
+        If the file is damaged.
+    """
+    return Transcriber(load_checkpoint(model), device)
+
+
+def choose_device(name: str) -> str:
+    """Resolve ``"auto"`` and check that this machine has the device.
+
+    Raises
+    ------
+    SettingsError
+        If it has not.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+        raise SettingsError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(f"device {name!r} cannot be used here: {reason}") from error
+    return name
+
+
+def _blocks(
+    recording: str | Path | BinaryIO | ArrayLike, sample_rate_hz: int | None
+) -> Iterator[Waveform]:
+    if isinstance(recording, str | Path):
+        return read_blocks(Path(recording))
+    if hasattr(recording, "read"):
+        return read_blocks(cast("BinaryIO", recording))
+    if sample_rate_hz is None:
+        raise SettingsError("an array of samples needs its sample_rate_hz")
+    return _cut(make_waveform(recording, sample_rate_hz))
+
+
+def _cut(waveform: Waveform) -> Iterator[Waveform]:
+    size = round(BLOCK_S * waveform.sample_rate_hz)
+    for start in range(0, len(waveform.samples), size):
+        yield Waveform(waveform.samples[start : start + size], waveform.sample_rate_hz)

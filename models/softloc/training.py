@@ -1,0 +1,635 @@
+"""Training: from labelled recordings to a model file, resumable after any interruption.
+
+Conventions
+-----------
+- Whatever a step draws depends on the seed and its number, so a run that was killed goes on from
+  its last saved state to bit-identical weights (same machine, same number of threads).
+- What is validated and written is a running average of the weights.
+- The best weights are those with the lowest validation loss. Where validation labels are as noisy
+  as the training labels, F1 is counted at a wide tolerance and says so.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import logging
+import math
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from softloc.audio_store import AudioStore
+from softloc.batches import (
+    AugmentSettings,
+    Batch,
+    WindowSampler,
+    feature_statistics,
+    label_targets,
+    step_generator,
+    window_frames,
+)
+from softloc.checkpoints import (
+    Checkpoint,
+    ModelSettings,
+    default_notes,
+    load_training_state,
+    save_checkpoint,
+    save_training_state,
+)
+from softloc.datasets import Dataset, Recording
+from softloc.decoding import decode_onsets
+from softloc.errors import CheckpointError, SettingsError, TrainingError
+from softloc.evaluation import AS_WRITTEN, EvaluationSettings, evaluate
+from softloc.events import Onset
+from softloc.features import LogMel, mel_filterbank
+from softloc.files import write_text_atomic
+from softloc.inference import compute_logits, edge_frames, fold_edges
+from softloc.losses import LossSettings, event_mass_frames, make_loss
+from softloc.network import OnsetNetwork
+from softloc.presets import get_size
+
+#: Tolerances of F1 where the validation labels are exact.
+CLEAN_TOLERANCES_S = (0.050, 0.020)
+
+_LOG = logging.getLogger(__name__)
+_STATISTICS_BATCHES = 8
+_TIMING_STEPS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """How a model is trained; stands in the run record and in the checkpoint.
+
+    Attributes
+    ----------
+    size : str
+        Name of the features and network (`softloc.presets`).
+    bidirectional : bool
+        Let the LSTM read both ways.
+    loss : LossSettings
+        What is minimised.
+    softness_ms : float
+        Standard deviation assumed of labels that bring none of their own. Take it at least as
+        large as the labels are imprecise; larger does little harm (Section 5.1 of the paper).
+    steps : int
+        Steps of the optimiser.
+    minutes : float or None
+        Choose the number of steps so that they take about so long; overrides `steps`.
+    batch_size : int
+        Windows a step.
+    window_s : float
+        Length of a window.
+    learning_rate : float
+        Its largest value.
+    warmup_share, decay_share : float
+        Shares of the steps, at the start and at the end, during which it rises from and falls to
+        zero.
+    weight_decay : float
+        Of AdamW.
+    max_gradient_norm : float
+        Gradients are clipped to it.
+    average_steps : int
+        Steps over which weights are averaged.
+    augment : AugmentSettings
+        How audio is varied.
+    validations : int
+        How often the model is validated.
+    validation_share : float
+        Share of the recordings held back where no validation labels are given.
+    max_validation_s : float
+        Length of audio to validate with at most (`Dataset.shorten`, by the caller).
+    state_interval_s : float
+        Seconds between saved states.
+    seed : int
+        Of all randomness.
+    """
+
+    size: str = "large"
+    bidirectional: bool = False
+    loss: LossSettings = field(default_factory=LossSettings)
+    softness_ms: float = 50.0
+    steps: int = 4_000
+    minutes: float | None = None
+    batch_size: int = 16
+    window_s: float = 3.0
+    learning_rate: float = 2e-3
+    warmup_share: float = 0.05
+    decay_share: float = 0.5
+    weight_decay: float = 1e-4
+    max_gradient_norm: float = 10.0
+    average_steps: int = 200
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    validations: int = 20
+    validation_share: float = 0.1
+    max_validation_s: float = 900.0
+    state_interval_s: float = 20.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        get_size(self.size)
+        at_least_one = ("steps", "batch_size", "validations", "average_steps")
+        positive = ("window_s", "learning_rate", "max_gradient_norm", "max_validation_s")
+        shares = ("warmup_share", "decay_share", "validation_share")
+        not_negative = ("softness_ms", "weight_decay", "state_interval_s", "seed")
+        self._check(at_least_one, lambda value: value >= 1, "at least 1")
+        self._check(positive, lambda value: 0.0 < value < math.inf, "positive and finite")
+        self._check(shares, lambda value: 0.0 < value < 1.0, "between 0 and 1")
+        self._check(not_negative, lambda value: value >= 0.0, "0 or more")
+        if self.minutes is not None:
+            self._check(("minutes",), lambda value: 0.0 < value < math.inf, "positive and finite")
+
+    def _check(self, names: Iterable[str], is_right: Callable[[float], bool], wanted: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if not is_right(value):
+                raise SettingsError(f"{name} must be {wanted}, not {value}")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Recordings that say how good a model is.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        Never trained on.
+    clean : bool
+        Whether its labels are exact; otherwise they are as noisy as those of the training.
+    """
+
+    dataset: Dataset
+    clean: bool
+
+    def tolerances_s(self, softness_ms: float) -> tuple[float, ...]:
+        """Tolerances of F1: exact labels allow fine ones, noisy ones only a wide one."""
+        if self.clean:
+            return CLEAN_TOLERANCES_S
+        soft_s = softness_ms / 1000.0 if math.isfinite(softness_ms) else 0.0
+        return (max(CLEAN_TOLERANCES_S[0], 2.0 * soft_s),)
+
+
+class Observer:
+    """What a training tells while it runs; the base class says nothing."""
+
+    def on_audio(self, seconds: float) -> None:
+        """So many more seconds of audio are decoded."""
+
+    def on_plan(self, steps: int, first_step: int) -> None:
+        """Training starts, or goes on after `first_step` of `steps`."""
+
+    def on_step(self, loss: float) -> None:
+        """One step is done."""
+
+    def on_validation(self, entry: Mapping[str, float]) -> None:
+        """Tell of a validation; `entry` is a row of the curve."""
+
+
+def fit(
+    dataset: Dataset,
+    validation: Validation,
+    settings: TrainingSettings,
+    output: Path,
+    work_folder: Path,
+    *,
+    init: Checkpoint | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    record: Mapping[str, Any] | None = None,
+    observer: Observer | None = None,
+) -> dict[str, Any]:
+    """Train a model and write it.
+
+    Parameters
+    ----------
+    dataset, validation
+        What to learn from and what to judge by.
+    settings : TrainingSettings
+        How.
+    output : Path
+        Model file. Beside it stand the run record (``.run.json``) and, until the training is
+        done, its state (``.state``).
+    work_folder : Path
+        Where decoded audio is kept meanwhile: 88 kB for each second.
+    init : Checkpoint, optional
+        Model to start from; its features and network are taken.
+    resume : bool
+        Go on from the state beside `output`.
+    device : str
+        A torch device.
+    record : Mapping, optional
+        Entries to keep with the run: command, licences.
+    observer : Observer, optional
+        Is told what happens.
+
+    Returns
+    -------
+    dict
+        The run record.
+
+    Raises
+    ------
+    CheckpointError
+        If the state to resume is missing or belongs to other settings or data.
+    AudioError
+        If recordings cannot be decoded.
+    TrainingError
+        If the loss is not finite.
+    OutputError
+        If a result cannot be written.
+    """
+    observer = observer or Observer()
+    model = _make_model(dataset, settings, init)
+    identity = _identity(model, dataset, validation, settings)
+    state = _load_state(state_path(output), identity) if resume else None
+    if state is None:
+        # A state left by an earlier training must not be resumed in the place of this one.
+        state_path(output).unlink(missing_ok=True)
+    rate = model.settings.features.sample_rate_hz
+    stores = [
+        AudioStore(
+            [recording.audio for recording in part.recordings],
+            rate,
+            work_folder / name,
+            observer.on_audio,
+        )
+        for name, part in (("train.pcm", dataset), ("valid.pcm", validation.dataset))
+    ]
+    data = _Data(dataset, validation, stores[0], stores[1])
+    run = _Run(model, data, settings=settings, device=device)
+    run.begin(state, keep_statistics=init is not None)
+    observer.on_plan(run.steps, run.step)
+    run.advance(state_path(output), identity, observer)
+    return run.finish(output, record or {})
+
+
+def state_path(output: Path) -> Path:
+    """Where the state of a training stands."""
+    return output.with_suffix(".state")
+
+
+def record_path(output: Path) -> Path:
+    """Where the record of a training stands."""
+    return output.with_suffix(".run.json")
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What a training reads: labels, and the audio that belongs to them."""
+
+    dataset: Dataset
+    validation: Validation
+    store: AudioStore
+    valid_store: AudioStore
+
+
+class _Run:
+    """One training: everything that changes while it runs."""
+
+    def __init__(
+        self, model: Checkpoint, data: _Data, *, settings: TrainingSettings, device: str
+    ) -> None:
+        self.model = model
+        self.data = data
+        self.settings = settings
+        self.device = device
+        self.loss = make_loss(settings.loss, float(model.settings.features.grid.frame_rate))
+        self.network = model.network.to(device)
+        model.log_mel.to(device)
+        self.average = copy.deepcopy(self.network).eval()
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.sampler = WindowSampler(
+            data.dataset,
+            data.store,
+            model.log_mel,
+            model.settings.network,
+            window_s=settings.window_s,
+            augment=settings.augment,
+        )
+        self.steps = settings.steps
+        self.step = 0
+        self.seconds = 0.0
+        self.losses: list[float] = []  # since the last validation
+        self.curve: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_loss = math.inf
+
+    def begin(self, state: Mapping[str, Any] | None, *, keep_statistics: bool) -> None:
+        """Start afresh, or from a saved state."""
+        if state is not None:
+            self._restore(state)
+            return
+        if not keep_statistics:
+            batches = [self._draw(-1 - i) for i in range(_STATISTICS_BATCHES)]
+            for network in (self.network, self.average):
+                network.set_feature_statistics(*feature_statistics(batches))
+        if self.settings.minutes is not None:
+            self.steps = self._plan_steps(self.settings.minutes)
+
+    def advance(self, path: Path, identity: Mapping[str, str], observer: Observer) -> None:
+        """Train to the end, validating and saving the state on the way."""
+        validate_every = -(-self.steps // self.settings.validations)
+        saved = time.monotonic()
+        began = saved - self.seconds
+        while self.step < self.steps:
+            self.losses.append(self._train_step())
+            observer.on_step(self.losses[-1])
+            self.seconds = time.monotonic() - began
+            if self.step % validate_every == 0 or self.step == self.steps:
+                self._validate()
+                observer.on_validation(self.curve[-1])
+            if time.monotonic() - saved > self.settings.state_interval_s:
+                save_training_state(path, {"identity": dict(identity), **self._state()})
+                saved = time.monotonic()
+        save_training_state(path, {"identity": dict(identity), **self._state()})
+
+    def finish(self, output: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the best weights and the run record; the state is no longer needed."""
+        self.average.load_state_dict(self.best)
+        row = min(self.curve, key=lambda entry: entry["valid_loss"])
+        run_record = {
+            **record,
+            "settings": dataclasses.asdict(self.settings),
+            "steps": self.steps,
+            "seconds": round(self.seconds, 1),
+            "best": row,
+            "data": _describe(self.data.dataset),
+            "validation": {
+                **_describe(self.data.validation.dataset),
+                "labels": "exact"
+                if self.data.validation.clean
+                else "as noisy as the training labels",
+            },
+            "versions": _versions(),
+            "threads": torch.get_num_threads(),
+            "device": self.device,
+        }
+        save_checkpoint(
+            output,
+            Checkpoint(self.model.settings, self.model.log_mel, self.average, run_record),
+        )
+        run_record["curve"] = self.curve
+        write_text_atomic(record_path(output), json.dumps(run_record, indent=1) + "\n")
+        state_path(output).unlink(missing_ok=True)
+        return run_record
+
+    def _train_step(self) -> float:
+        progress = self.step / self.steps
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate(progress)
+        batch = self._draw(self.step)
+        self.network.train()
+        with torch.random.fork_rng(devices=[]):
+            # Dropout, too, depends on the seed and the number of the step alone.
+            torch.manual_seed((self.settings.seed << 32) + self.step)
+            loss = self._loss(batch, progress)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss is not finite at step {self.step + 1}; try a lower --learning-rate"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.max_gradient_norm)
+        self.optimizer.step()
+        self.step += 1
+        self._update_average()
+        return float(loss.detach())
+
+    def _loss(self, batch: Batch, progress: float) -> Tensor:
+        logits, _ = self.network(batch.features)
+        scored = logits[:, :, logits.shape[2] - batch.targets.shape[2] :]  # without the lead-in
+        loss: Tensor = self.loss(
+            scored,
+            batch.targets.to(self.device),
+            batch.softness_frames.to(self.device),
+            progress,
+            batch.mask.to(self.device),
+        )
+        return loss
+
+    def _draw(self, step: int) -> Batch:
+        # Negative numbers draw what is seen before the first step.
+        rng = step_generator(self.settings.seed, step + (1 << 32))
+        return self.sampler.draw(self.settings.batch_size, rng)
+
+    def _learning_rate(self, progress: float) -> float:
+        rising = (progress + 1.0 / self.steps) / self.settings.warmup_share
+        falling = (1.0 - progress) / self.settings.decay_share
+        return self.settings.learning_rate * min(1.0, rising, falling)
+
+    def _update_average(self) -> None:
+        # Early on the average would be mostly the random start: it begins short and grows.
+        keep = min(1.0 - 1.0 / self.settings.average_steps, self.step / (self.step + 9.0))
+        current = self.network.state_dict()
+        for name, tensor in self.average.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.lerp_(current[name], 1.0 - keep)
+            else:
+                tensor.copy_(current[name])
+
+    def _validate(self) -> None:
+        validation = self.data.validation
+        tolerances_s = validation.tolerances_s(self.settings.softness_ms)
+        losses = []
+        mass = mass_squared = 0.0
+        references: dict[str, list[Onset]] = {}
+        estimates: dict[str, list[Onset]] = {}
+        model = self.model.settings
+        edge = edge_frames(self.model.log_mel)
+        for index, recording in enumerate(validation.dataset.recordings):
+            blocks = self.data.valid_store.blocks(index)
+            logits = compute_logits(self.model.log_mel, self.average, blocks)
+            losses.append(self._recording_loss(recording, logits[:, edge:-edge]))
+            probabilities = fold_edges(logits, edge)
+            mass += float(probabilities.sum())
+            mass_squared += float(np.square(probabilities).sum())
+            sequence = recording.sequences[0]
+            references[recording.name] = [
+                Onset(time_s, model.classes[i])
+                for time_s, i in zip(sequence.times_s, sequence.classes, strict=True)
+            ]
+            estimates[recording.name] = decode_onsets(
+                probabilities,
+                model.classes,
+                model.features.grid,
+                softness_ms=model.softness_ms,
+                event_mass=model.event_mass,
+            )
+        entry = {
+            "step": self.step,
+            "seconds": round(self.seconds, 1),
+            "train_loss": float(np.mean(self.losses)),
+            "valid_loss": float(np.mean(losses)),
+            # 1 where all mass sits in single frames, 1/n where each event is spread over n.
+            "concentration": mass_squared / mass if mass else 0.0,
+        }
+        rules = EvaluationSettings(classes=AS_WRITTEN, windows_s=tolerances_s)
+        scores = evaluate(references, estimates, rules)
+        for tolerance_s, ratios in scores.class_means.items():
+            entry[f"f1_{1000 * tolerance_s:g}ms"] = ratios.f_measure if ratios else math.nan
+        self.curve.append(entry)
+        self.losses.clear()
+        if entry["valid_loss"] < self.best_loss:
+            self.best_loss = entry["valid_loss"]
+            self.best = copy.deepcopy(self.average.state_dict())
+
+    def _recording_loss(self, recording: Recording, logits: NDArray[np.float32]) -> float:
+        """Mean loss of a recording's windows, with the weights that the loss ends with.
+
+        The last window overlaps the one before it, so that none holds a few frames only.
+        """
+        features = self.model.settings.features
+        n_classes, n_frames = logits.shape
+        targets, softness_frames = label_targets(recording, n_classes, n_frames, features)
+        size = min(window_frames(self.settings.window_s, features), n_frames)
+        starts = [*range(0, n_frames - size, size), n_frames - size]
+
+        def cut(rows: Tensor) -> Tensor:  # (classes, frames) to (windows, classes, size)
+            return torch.stack([rows[:, start : start + size] for start in starts])
+
+        loss: Tensor = self.loss(
+            cut(torch.from_numpy(logits)),
+            cut(targets),
+            softness_frames.expand(len(starts), -1),
+            1.0,
+        )
+        return float(loss)
+
+    def _plan_steps(self, minutes: float) -> int:
+        """Time a few steps and one validation of a copy, and count how many steps fit."""
+        model = dataclasses.replace(self.model, network=copy.deepcopy(self.network))
+        trial = _Run(model, self.data, settings=self.settings, device=self.device)
+        trial.losses.append(trial._train_step())  # pays for memory and filterbanks
+        began = time.monotonic()
+        trial.losses += [trial._train_step() for _ in range(_TIMING_STEPS)]
+        step_s = (time.monotonic() - began) / _TIMING_STEPS
+        began = time.monotonic()
+        trial._validate()
+        validations_s = self.settings.validations * (time.monotonic() - began)
+        # Half of the time is for training whatever the validation costs.
+        training_s = max(60.0 * minutes - validations_s, 30.0 * minutes)
+        return max(1, round(training_s / step_s))
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "steps": self.steps,
+            "step": self.step,
+            "seconds": self.seconds,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "filterbank": self.model.log_mel.filterbank,
+            "best": self.best,
+            "best_loss": self.best_loss,
+            "losses": self.losses,
+            "curve": self.curve,
+        }
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.steps, self.step, self.seconds = state["steps"], state["step"], state["seconds"]
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.model.log_mel.filterbank.copy_(state["filterbank"])
+        self.best, self.best_loss = state["best"], state["best_loss"]
+        self.losses, self.curve = state["losses"], state["curve"]
+
+
+def _identity(
+    model: Checkpoint, dataset: Dataset, validation: Validation, settings: TrainingSettings
+) -> dict[str, str]:
+    """Describe what must agree between a run that saved a state and one that resumes it."""
+    values = dataclasses.asdict(settings)
+    del values["state_interval_s"]
+    return {
+        "settings": json.dumps(values, sort_keys=True),
+        "model": json.dumps(dataclasses.asdict(model.settings), sort_keys=True),
+        "data": dataset.sha256(),
+        "validation": validation.dataset.sha256(),
+        "threads": str(torch.get_num_threads()),
+        "torch": str(torch.__version__),
+    }
+
+
+def _load_state(path: Path, identity: Mapping[str, str]) -> dict[str, Any]:
+    """Read a state and check that it belongs to this training."""
+    state = load_training_state(path)
+    saved = state.get("identity")
+    if not isinstance(saved, dict):
+        raise CheckpointError(f"{path}: not the state of a training")
+    for name in ("settings", "model", "data", "validation"):
+        if saved.get(name) != identity[name]:
+            raise CheckpointError(
+                f"{path}: the saved training has other {name}: resume with the options and labels "
+                f"it was started with, or give --overwrite to start afresh"
+            )
+    for name in ("threads", "torch"):
+        if saved.get(name) != identity[name]:
+            _LOG.warning(
+                "%s: %s was %s and is %s now: the training goes on, but not bit for bit",
+                path,
+                name,
+                saved.get(name),
+                identity[name],
+            )
+    return state
+
+
+def _make_model(
+    dataset: Dataset, settings: TrainingSettings, init: Checkpoint | None
+) -> Checkpoint:
+    """Build the untrained model, or one that starts from another's weights."""
+    classes = dataset.classes.names
+    size = get_size(settings.size)
+    features = size.features if init is None else init.settings.features
+    if init is None:
+        shape = size.network(len(classes), bidirectional=settings.bidirectional)
+    else:
+        shape = dataclasses.replace(init.settings.network, n_classes=len(classes))
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        network = OnsetNetwork(shape)
+    network.expect_silence(window_frames(settings.window_s, features))
+    if init is None:
+        log_mel = LogMel(features, torch.from_numpy(mel_filterbank(features)))
+    else:
+        log_mel = init.log_mel
+        _copy_weights(init, network, classes)
+    mass = event_mass_frames(settings.loss, float(features.grid.frame_rate))
+    notes = default_notes(classes)
+    model = ModelSettings(features, shape, classes, notes, settings.softness_ms, float(mass))
+    return Checkpoint(model, log_mel, network)
+
+
+def _copy_weights(init: Checkpoint, network: OnsetNetwork, classes: tuple[str, ...]) -> None:
+    """Take all weights of `init`; the output layer only if the classes are the same."""
+    weights = dict(init.network.state_dict())
+    if init.settings.classes != classes:
+        weights |= {k: v for k, v in network.state_dict().items() if k.startswith("output.")}
+    network.load_state_dict(weights)
+
+
+def _describe(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "recordings": len(dataset.recordings),
+        "minutes": round(dataset.duration_s / 60.0, 2),
+        "labels": dataset.count_labels(),
+        "sha256": dataset.sha256(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    packages = ("softloc", "torch", "numpy", "librosa", "soxr", "soundfile")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

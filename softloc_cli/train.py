@@ -1,0 +1,279 @@
+"""``softloc train``: from labels, however sloppy, to a model file."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from softloc.errors import OutputError, SettingsError
+from softloc.formats import read_corpus
+from softloc_cli import train_options as options
+from softloc_cli.console import progress, report, report_skipped, user_errors
+
+if TYPE_CHECKING:
+    from softloc.checkpoints import Checkpoint
+    from softloc.datasets import Classes, Dataset
+    from softloc.events import Corpus
+    from softloc.training import TrainingSettings, Validation
+
+#: Folders of decoded audio; nobody else's end like this.
+_CACHE_SUFFIX = ".softloc-cache"
+
+
+def train(
+    *,
+    labels: options.Labels,
+    output: options.Output,
+    audio: options.Audio = None,
+    valid_labels: options.ValidLabels = None,
+    valid_audio: options.ValidAudio = None,
+    classes: options.Classes = None,
+    dry_run: options.DryRun = False,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    init: options.Init = None,
+    size: options.Size = None,
+    bidirectional: options.Bidirectional = False,
+    loss: options.Loss = None,
+    softness: options.Softness = None,
+    annotator_softness: options.AnnotatorSoftness = None,
+    measure: options.Measure = None,
+    alpha: options.Alpha = None,
+    label_length: options.LabelLength = None,
+    steps: options.Steps = None,
+    minutes: options.Minutes = None,
+    batch_size: options.BatchSize = None,
+    window: options.Window = None,
+    learning_rate: options.LearningRate = None,
+    augment: options.Augment = True,
+    seed: options.Seed = None,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
+    save_every: options.SaveEvery = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train a model on your own, imperfect labels.
+
+    Beside the model stand a run record (.run.json) and, while it trains, a state (.state) that
+    --resume goes on from. All that is wrong with the data is reported before training starts.
+    """
+    with user_errors():
+        import torch
+
+        from softloc.datasets import build_dataset, check_audio, set_annotator_softness
+        from softloc.pipeline import choose_device
+        from softloc.training import fit, record_path
+        from softloc_cli.train_display import TrainingDisplay
+
+        loss_options = {
+            "name": loss,
+            "measure": measure,
+            "alpha": _number_or_name(alpha),
+            "label_length_ms": label_length,
+        }
+        settings = _settings(
+            loss_options,
+            augment=augment,
+            size=size,
+            bidirectional=bidirectional or None,
+            softness_ms=softness,
+            steps=steps,
+            minutes=minutes,
+            batch_size=batch_size,
+            window_s=window,
+            learning_rate=learning_rate,
+            state_interval_s=save_every,
+            seed=seed,
+        )
+        _check_output(output, resume=resume, overwrite=overwrite)
+        start = _load_start(init, size, bidirectional=bidirectional)
+        corpus = read_corpus(labels)
+        report_skipped(corpus)
+        corpus = set_annotator_softness(corpus, _parse_annotators(annotator_softness or []))
+        chosen = _choose_classes(classes, start, corpus)
+        dataset = build_dataset(corpus, chosen, audio, settings.softness_ms)
+        dataset, validation = _validation_data(dataset, valid_labels, valid_audio, settings)
+        if not quiet:
+            _describe(dataset, validation, settings)
+        if dry_run:
+            parts = (dataset, validation.dataset)
+            with progress("decoding", sum(len(part.recordings) for part in parts)) as advance:
+                for part in parts:
+                    check_audio(part, advance)
+            report("--dry-run: the data is in order; nothing was trained")
+            return
+        if threads:
+            torch.set_num_threads(threads)
+        total_s = dataset.duration_s + validation.dataset.duration_s
+        with (
+            _interruptible(),
+            _work_folder(output) as folder,
+            TrainingDisplay(total_s, quiet=quiet) as display,
+        ):
+            record = fit(
+                dataset,
+                validation,
+                settings,
+                output,
+                folder,
+                init=start,
+                resume=resume,
+                device=choose_device(device),
+                record={"command": shlex.join(["softloc", *sys.argv[1:]])},
+                observer=display,
+            )
+        if not quiet:
+            best = record["best"]
+            report(
+                f"{output}: best at step {best['step']} of {record['steps']}, validation loss "
+                f"{best['valid_loss']:.4f}; {record_path(output).name} tells all"
+            )
+
+
+def _settings(loss_options: dict[str, Any], *, augment: bool, **values: Any) -> TrainingSettings:
+    """Defaults of the library, replaced by what was given."""
+    from softloc.batches import NO_AUGMENTATION
+    from softloc.training import TrainingSettings
+
+    defaults = TrainingSettings()
+    given = {name: value for name, value in values.items() if value is not None}
+    given["loss"] = dataclasses.replace(
+        defaults.loss, **{name: value for name, value in loss_options.items() if value is not None}
+    )
+    if not augment:
+        given["augment"] = NO_AUGMENTATION
+    return dataclasses.replace(defaults, **given)
+
+
+def _number_or_name(text: str | None) -> str | float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
+def _parse_annotators(texts: list[str]) -> dict[str, float]:
+    softness_ms = {}
+    for text in texts:
+        name, _, value = text.rpartition("=")
+        try:
+            softness_ms[name] = float(value)
+        except ValueError:
+            softness_ms[name] = -1.0
+        if not name or not softness_ms[name] >= 0.0:
+            raise SettingsError(f"cannot read --annotator-softness {text!r}: write it as ann=50")
+    return softness_ms
+
+
+def _check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
+    from softloc.checkpoints import MODEL_SUFFIX
+    from softloc.training import record_path, state_path
+
+    if output.suffix != MODEL_SUFFIX:
+        raise SettingsError(f"-o {output}: a model file ends in {MODEL_SUFFIX}")
+    for path in (output, state_path(output), record_path(output)):
+        if path.is_dir():
+            raise SettingsError(f"{path}: is a folder, a file is to be written there")
+    if resume and overwrite:
+        raise SettingsError("--resume and --overwrite contradict each other")
+    if resume and not state_path(output).exists():
+        done = ": this training is finished" if output.exists() else ""
+        raise SettingsError(f"{state_path(output)}: no interrupted training to resume{done}")
+    if resume or overwrite:
+        return
+    if state_path(output).exists():
+        raise SettingsError(
+            f"{state_path(output)}: a training was interrupted here; give --resume to go on or "
+            f"--overwrite to start afresh"
+        )
+    if output.exists():
+        raise SettingsError(f"{output} exists already; give --overwrite to replace it")
+
+
+def _load_start(init: str | None, size: str | None, *, bidirectional: bool) -> Checkpoint | None:
+    from softloc.checkpoints import load_checkpoint
+
+    if init is None:
+        return None
+    if size is not None or bidirectional:
+        raise SettingsError("--init brings its own network: leave --size and --bidirectional out")
+    return load_checkpoint(init)
+
+
+def _choose_classes(option: str | None, start: Checkpoint | None, corpus: Corpus) -> Classes:
+    from softloc.datasets import choose_classes, classes_of_model
+
+    if option is None and start is not None:
+        return classes_of_model(start.settings.classes)
+    return choose_classes(option or "auto", corpus)
+
+
+def _validation_data(
+    dataset: Dataset,
+    valid_labels: Path | None,
+    valid_audio: Path | None,
+    settings: TrainingSettings,
+) -> tuple[Dataset, Validation]:
+    from softloc.datasets import build_dataset, check_apart
+    from softloc.training import Validation
+
+    if valid_labels is not None:
+        corpus = read_corpus(valid_labels)
+        report_skipped(corpus)
+        held = build_dataset(corpus, dataset.classes, valid_audio, settings.softness_ms)
+        check_apart(dataset, held)
+    else:
+        dataset, held = dataset.split(settings.validation_share, settings.seed)
+    short = held.shorten(settings.max_validation_s, settings.seed)
+    return dataset, Validation(short, clean=valid_labels is not None)
+
+
+def _describe(dataset: Dataset, validation: Validation, settings: TrainingSettings) -> None:
+    for note in (*dataset.notes, *validation.dataset.notes):
+        report(f"note: {note}")
+    for name, part in (("training", dataset), ("validation", validation.dataset)):
+        counts = ", ".join(f"{label} {count}" for label, count in part.count_labels().items())
+        report(
+            f"{name}: {len(part.recordings)} recordings, {part.duration_s / 60:.1f} min ({counts})"
+        )
+    if not validation.clean:
+        tolerance_ms = 1000 * validation.tolerances_s(settings.softness_ms)[0]
+        report(
+            f"validation labels are as noisy as the training labels: F1 is counted within "
+            f"±{tolerance_ms:g} ms and flatters nobody; --valid-labels takes exact ones"
+        )
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Say how to go on after Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        report("--resume goes on from the last saved state")
+        raise
+
+
+@contextlib.contextmanager
+def _work_folder(output: Path) -> Iterator[Path]:
+    """Keep decoded audio beside the model; what a killed run of this model left is removed."""
+    prefix = f".{output.stem}-"
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        for left in list(output.parent.iterdir()):
+            if left.name.startswith(prefix) and left.name.endswith(_CACHE_SUFFIX):
+                shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(_CACHE_SUFFIX, prefix, output.parent))
+    except OSError as error:
+        raise OutputError(f"cannot write beside {output}: {error.strerror}") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,156 @@
+"""The options of ``softloc train``: names, types and help; defaults are the library's."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_SHAPE = "Model"
+_LEARNING = "Learning"
+
+Labels = Annotated[
+    Path,
+    typer.Option(
+        metavar="CSV|DIR",
+        help="Table with file,time_s,label, or a folder of label files (CSV, TSV, Audacity, "
+        "MIDI), one a recording.",
+    ),
+]
+
+Output = Annotated[
+    Path, typer.Option("-o", "--output", metavar="MODEL", help="Model file to write.")
+]
+
+Audio = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder of the recordings; else where the labels are."),
+]
+
+ValidLabels = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="CSV|DIR",
+        help="Exact labels of other recordings, to validate with; else a share is held back.",
+    ),
+]
+
+ValidAudio = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of those recordings.")]
+
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|3|5|8|9|LIST",
+        help="All labels, a drum vocabulary, or names with commas; else those of --init, "
+        "else auto.",
+    ),
+]
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check labels and recordings, then stop.")]
+
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with an interrupted training, exactly.")
+]
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the model, or start afresh.")]
+
+Init = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|PATH", help="Start from this model's weights.", rich_help_panel=_SHAPE
+    ),
+]
+
+Size = Annotated[str | None, typer.Option(help="small, paper or large.", rich_help_panel=_SHAPE)]
+
+Bidirectional = Annotated[
+    bool,
+    typer.Option("--bidirectional", help="Let the LSTM read both ways.", rich_help_panel=_SHAPE),
+]
+
+Loss = Annotated[
+    str | None,
+    typer.Option(
+        help="softloc, sll, count, cross-entropy, label-smoothing, soft-bootstrap or "
+        "shift-tolerant.",
+        rich_help_panel=_LEARNING,
+    ),
+]
+
+Softness = Annotated[
+    float | None,
+    typer.Option(
+        metavar="MS",
+        help="How imprecise the labels may be; inf learns from counts alone.",
+        rich_help_panel=_LEARNING,
+    ),
+]
+
+AnnotatorSoftness = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=MS",
+        help="The same for one annotator. Repeatable; a column softness_ms goes before it.",
+        rich_help_panel=_LEARNING,
+    ),
+]
+
+Measure = Annotated[
+    str | None,
+    typer.Option(help="Distance of smoothed signals: mse or log.", rich_help_panel=_LEARNING),
+]
+
+Alpha = Annotated[
+    str | None,
+    typer.Option(
+        help="Weight of the count term: drums, piano or puffs (schedules), or a number.",
+        rich_help_panel=_LEARNING,
+    ),
+]
+
+LabelLength = Annotated[
+    float | None,
+    typer.Option(
+        metavar="MS", help="Length of labels for cross-entropy.", rich_help_panel=_LEARNING
+    ),
+]
+
+Steps = Annotated[
+    int | None, typer.Option(help="Steps of the optimiser.", rich_help_panel=_LEARNING)
+]
+
+Minutes = Annotated[
+    float | None,
+    typer.Option(help="About how long to train, instead of --steps.", rich_help_panel=_LEARNING),
+]
+
+BatchSize = Annotated[int | None, typer.Option(help="Windows a step.", rich_help_panel=_LEARNING)]
+
+Window = Annotated[
+    float | None,
+    typer.Option(metavar="S", help="Length of a window.", rich_help_panel=_LEARNING),
+]
+
+LearningRate = Annotated[
+    float | None, typer.Option(help="Its largest value.", rich_help_panel=_LEARNING)
+]
+
+Augment = Annotated[
+    bool,
+    typer.Option(
+        "--augment/--no-augment",
+        help="Vary speed, level and colour.",
+        rich_help_panel=_LEARNING,
+    ),
+]
+
+Seed = Annotated[int | None, typer.Option(help="Of all randomness.", rich_help_panel=_LEARNING)]
+
+Device = Annotated[str, typer.Option("-d", "--device", help="auto, cpu, cuda[:N] or mps.")]
+
+Threads = Annotated[int, typer.Option(min=0, help="Threads to compute with; 0 lets torch choose.")]
+
+SaveEvery = Annotated[
+    float | None, typer.Option(metavar="S", help="Seconds between states to resume from.")
+]
+
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]

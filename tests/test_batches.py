@@ -1,0 +1,193 @@
+"""Windows: labels meet their sound, whatever the speed; nothing depends on the past."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from softloc.audio_store import AudioStore
+from softloc.batches import (
+    NO_AUGMENTATION,
+    AugmentSettings,
+    Batch,
+    WindowSampler,
+    label_targets,
+    step_generator,
+)
+from softloc.datasets import Classes, Dataset, LabelSequence, Recording
+from softloc.errors import AudioError, SettingsError
+from softloc.features import FeatureSettings, LogMel, mel_filterbank
+from softloc.presets import SIZES
+
+RATE_HZ = 44_100
+FEATURES = FeatureSettings(n_bands=64)
+
+
+def sequence(
+    times_s: list[float], classes: list[int], softness_ms: list[float] | float = 30.0
+) -> LabelSequence:
+    softness = np.broadcast_to(np.asarray(softness_ms, dtype=float), (len(times_s),)).copy()
+    return LabelSequence("", np.array(times_s), np.array(classes, dtype=np.int64), softness)
+
+
+def make_sampler(
+    tmp_path: Path,
+    samples: np.ndarray,
+    labels: tuple[LabelSequence, ...],
+    augment: AugmentSettings = NO_AUGMENTATION,
+    window_s: float = 1.0,
+) -> WindowSampler:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, samples, RATE_HZ, subtype="FLOAT")
+    recording = Recording("a.wav", path, len(samples) / RATE_HZ, labels)
+    store = AudioStore([path], RATE_HZ, tmp_path / "a.pcm")
+    log_mel = LogMel(FEATURES, torch.from_numpy(mel_filterbank(FEATURES)))
+    return WindowSampler(
+        Dataset((recording,), Classes(("KD", "SD"))),
+        store,
+        log_mel,
+        SIZES["small"].network(2),
+        window_s=window_s,
+        augment=augment,
+    )
+
+
+def scored_features(sampler: WindowSampler, batch: Batch) -> torch.Tensor:
+    """Log-mel of the frames that targets belong to."""
+    after = SIZES["small"].network(2).look_ahead_frames
+    n_frames = batch.targets.shape[2]
+    return batch.features[:, -n_frames - after : -after, 0]
+
+
+@pytest.mark.parametrize(
+    "augment", [NO_AUGMENTATION, AugmentSettings(max_noise_db=-200.0)], ids=["plain", "augmented"]
+)
+def test_labels_meet_their_sound(
+    tmp_path: Path, rng: np.random.Generator, augment: AugmentSettings
+) -> None:
+    """An impulse is loudest in the frame of its label, at every speed."""
+    times_s = np.arange(0.5, 9.5, 0.31)
+    samples = np.zeros(10 * RATE_HZ)
+    samples[np.round(times_s * RATE_HZ).astype(int)] = 0.9
+    labels = sequence(times_s.tolist(), [0] * len(times_s))
+    sampler = make_sampler(tmp_path, samples, (labels,), augment)
+    checked = 0
+    for step in range(6):
+        batch = sampler.draw(4, step_generator(0, step))
+        loudness = scored_features(sampler, batch).sum(dim=2)
+        for item in range(4):
+            for frame in batch.targets[item, 0].nonzero().flatten().tolist():
+                if 4 <= frame < batch.targets.shape[2] - 4:
+                    near = loudness[item, frame - 4 : frame + 5]
+                    assert abs(int(near.argmax()) - 4) <= 1
+                    checked += 1
+    assert checked > 40
+
+
+def test_the_mean_error_of_label_frames_is_zero(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Rounding to frames adds no bias: centre of the window's energy against the label's frame."""
+    times_s = np.sort(rng.uniform(0.3, 29.7, size=60))
+    times_s = times_s[np.diff(times_s, prepend=-1) > 0.1]
+    samples = np.zeros(30 * RATE_HZ)
+    samples[np.round(times_s * RATE_HZ).astype(int)] = 1.0
+    labels = sequence(times_s.tolist(), [0] * len(times_s))
+    sampler = make_sampler(tmp_path, samples, (labels,), window_s=2.0)
+    errors = []
+    for step in range(16):
+        batch = sampler.draw(4, step_generator(1, step))
+        energy = scored_features(sampler, batch).expm1().square().sum(dim=2)
+        for item in range(4):
+            for frame in batch.targets[item, 0].nonzero().flatten().tolist():
+                if 4 <= frame < batch.targets.shape[2] - 4:
+                    weights = energy[item, frame - 3 : frame + 4]
+                    errors.append(float((weights * torch.arange(-3, 4)).sum() / weights.sum()))
+    assert len(errors) > 200
+    assert abs(np.mean(errors)) < 0.06  # frames; 0.6 ms
+
+
+def test_a_step_depends_on_seed_and_number_alone(tmp_path: Path, rng: np.random.Generator) -> None:
+    samples = rng.normal(0, 0.1, size=5 * RATE_HZ)
+    sampler = make_sampler(tmp_path, samples, (sequence([1.0, 2.0], [0, 1]),), AugmentSettings())
+    first = sampler.draw(3, step_generator(7, 5))
+    sampler.draw(3, step_generator(7, 6))
+    again = sampler.draw(3, step_generator(7, 5))
+    other = sampler.draw(3, step_generator(8, 5))
+    torch.testing.assert_close(first.features, again.features, atol=0, rtol=0)
+    torch.testing.assert_close(first.targets, again.targets, atol=0, rtol=0)
+    assert not torch.equal(first.features, other.features)
+
+
+def test_two_labels_in_one_frame_count_twice(tmp_path: Path) -> None:
+    labels = sequence([0.5001, 0.5003], [0, 0])
+    sampler = make_sampler(tmp_path, np.zeros(RATE_HZ), (labels,), window_s=2.0)
+    targets = sampler.draw(1, step_generator(0, 0)).targets
+    assert targets.max() == 2.0
+    assert targets.sum() == 2.0
+
+
+def test_labels_at_both_ends_are_kept(tmp_path: Path) -> None:
+    labels = sequence([0.0, 1.0], [0, 1])
+    sampler = make_sampler(tmp_path, np.zeros(RATE_HZ), (labels,), window_s=2.0)
+    totals = sum(
+        sampler.draw(8, step_generator(0, n)).targets.sum(dim=2).sum(dim=0) for n in range(4)
+    )
+    assert (totals > 25).all()  # of 32 windows, all of which span the recording
+    targets, _ = label_targets(sampler.dataset.recordings[0], 2, 100, FEATURES)
+    assert targets[0, 0] == 1.0
+    assert targets[1, 99] == 1.0
+
+
+def test_frames_far_outside_are_masked(tmp_path: Path) -> None:
+    sampler = make_sampler(tmp_path, np.zeros(RATE_HZ // 2), (sequence([0.1], [0]),), window_s=3.0)
+    mask = sampler.draw(4, step_generator(0, 0)).mask
+    assert mask.shape == (4, 1, 300)
+    # Half a second of silence is heard before and after, no more.
+    assert ((mask.sum(dim=2) >= 99) & (mask.sum(dim=2) <= 151)).all()
+
+
+def test_softness_follows_labels_and_class(tmp_path: Path) -> None:
+    labels = sequence([0.4, 0.6, 0.5], [0, 0, 1], [20.0, 40.0, 100.0])
+    sampler = make_sampler(tmp_path, np.zeros(RATE_HZ), (labels,), window_s=2.0)
+    softness = sampler.draw(1, step_generator(0, 0)).softness_frames
+    torch.testing.assert_close(softness, torch.tensor([[3.0, 10.0]]), atol=1e-4, rtol=0)
+
+
+def test_annotators_stay_apart(tmp_path: Path) -> None:
+    sampler = make_sampler(
+        tmp_path, np.zeros(RATE_HZ), (sequence([0.5], [0]), sequence([0.5], [1])), window_s=2.0
+    )
+    targets = sampler.draw(32, step_generator(0, 0)).targets.sum(dim=2)
+    assert (targets.sum(dim=1) == 1).all()
+    assert 0 < targets[:, 0].sum() < 32
+
+
+def test_the_store_reads_silence_outside_and_keeps_loud_samples(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    quiet, loud = rng.uniform(-1, 1, size=1000), 4.0 * rng.uniform(-1, 1, size=500)
+    paths = []
+    for name, samples in (("quiet", quiet), ("loud", loud)):
+        paths.append(tmp_path / f"{name}.wav")
+        soundfile.write(paths[-1], samples, RATE_HZ, subtype="FLOAT")
+    store = AudioStore(paths, RATE_HZ, tmp_path / "a.pcm")
+    np.testing.assert_allclose(store.read(1, 0, 500), loud, atol=1e-4)
+    around = store.read(0, -100, 1200)
+    assert not around[:100].any()
+    assert not around[1100:].any()
+    np.testing.assert_allclose(around[100:1100], quiet, atol=1e-4)
+
+
+def test_the_store_names_every_bad_recording(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / name).write_text("no audio")
+    with pytest.raises(AudioError, match=r"(?s)a\.wav.*b\.wav"):
+        AudioStore([tmp_path / "a.wav", tmp_path / "b.wav"], RATE_HZ, tmp_path / "a.pcm")
+
+
+def test_a_window_without_frames_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="holds no frame"):
+        make_sampler(tmp_path, np.zeros(100), (sequence([], []),), window_s=0.001)

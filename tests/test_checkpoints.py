@@ -1,0 +1,151 @@
+"""Model files: round trip, damage, names, versions."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+import softloc.checkpoints
+from softloc.checkpoints import (
+    FORMAT_VERSION,
+    Checkpoint,
+    ModelSettings,
+    default_notes,
+    file_sha256,
+    load_checkpoint,
+    load_training_state,
+    pretrained_index,
+    save_checkpoint,
+    save_training_state,
+)
+from softloc.errors import CheckpointError, SettingsError
+from softloc.features import LogMel, mel_filterbank
+from softloc.network import OnsetNetwork
+from softloc.presets import SIZES
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    torch.manual_seed(3)
+    classes = ("KD", "60", "door slam")
+    size = SIZES["small"]
+    network = OnsetNetwork(size.network(3)).eval()
+    log_mel = LogMel(size.features, torch.from_numpy(mel_filterbank(size.features)))
+    notes = default_notes(classes)
+    settings = ModelSettings(
+        size.features, network.settings, classes, notes, softness_ms=40.0, event_mass=3.0
+    )
+    return Checkpoint(settings, log_mel, network, {"seed": 3, "licence": "MIT"})
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    """Change the header of a model file."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(file.metadata()["softloc"])
+    save_file(tensors, path, metadata={"softloc": json.dumps({**header, **changes})})
+
+
+def test_round_trip(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    path = tmp_path / "my model.safetensors"
+    save_checkpoint(path, checkpoint)
+    loaded = load_checkpoint(path)
+    assert loaded.settings == checkpoint.settings
+    assert loaded.settings.midi_notes == (36, 60, None)
+    assert loaded.record == {"seed": 3, "licence": "MIT"}
+    features = torch.randn(1, 40, 2, checkpoint.settings.features.n_bands)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            loaded.network(features)[0], checkpoint.network(features)[0], atol=0, rtol=0
+        )
+    torch.testing.assert_close(loaded.log_mel.filterbank, checkpoint.log_mel.filterbank)
+
+
+def test_damaged_files_are_refused(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, checkpoint)
+    whole = path.read_bytes()
+    for name, data in (("empty", b""), ("text", b"hello"), ("cut", whole[: len(whole) // 2])):
+        path.write_bytes(data)
+        with pytest.raises(CheckpointError, match=r"a\.safetensors: not a model file, or damaged"):
+            load_checkpoint(path)
+        assert name
+
+
+def test_foreign_and_newer_files_are_refused(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({"x": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match="not one that softloc wrote"):
+        load_checkpoint(path)
+    save_checkpoint(path, checkpoint)
+    rewrite(path, softloc_format=FORMAT_VERSION + 1)
+    with pytest.raises(CheckpointError, match="newer than this softloc knows"):
+        load_checkpoint(path)
+    save_checkpoint(path, checkpoint)
+    rewrite(path, classes=["KD"])
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_checkpoint(path)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    with torch.no_grad():
+        checkpoint.network.output.weight[0, 0] = float("nan")
+    save_checkpoint(tmp_path / "a.safetensors", checkpoint)
+    with pytest.raises(CheckpointError, match=r"not finite \(network\.output\.weight\)"):
+        load_checkpoint(tmp_path / "a.safetensors")
+
+
+def test_unknown_names_list_the_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(softloc.checkpoints, "pretrained_index", lambda: {"drums": {}})
+    with pytest.raises(SettingsError, match="did you mean 'drums'"):
+        load_checkpoint("drum")
+
+
+def test_shipped_models_agree_with_the_index() -> None:
+    folder = Path(str(files("softloc.pretrained")))
+    index = pretrained_index()
+    assert "drums" in index
+    for name, entry in index.items():
+        assert file_sha256(folder / entry["file"]) == entry["sha256"]
+        assert (folder / f"{name}.md").is_file(), "every shipped model has a card"
+        assert (folder / entry["file"]).stat().st_size < 4_000_000
+
+
+def test_a_wrong_hash_is_refused(
+    tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path / "drums.safetensors", checkpoint)
+    monkeypatch.setattr(softloc.checkpoints, "files", lambda _: tmp_path)
+    (tmp_path / "index.json").write_text(
+        json.dumps({"drums": {"file": "drums.safetensors", "sha256": "0" * 64}})
+    )
+    with pytest.raises(CheckpointError, match="installation is damaged"):
+        load_checkpoint("drums")
+
+
+def test_settings_that_do_not_fit_are_refused() -> None:
+    size = SIZES["small"]
+    for classes, features, sentence in (
+        (("KD",), size.features, "1 classes"),
+        (("KD", "SD"), SIZES["large"].features, "expects 64 bands"),
+    ):
+        with pytest.raises(SettingsError, match=sentence):
+            ModelSettings(features, size.network(2), classes, default_notes(classes), 30.0)
+
+
+def test_training_states_run_no_code(tmp_path: Path) -> None:
+    path = tmp_path / "a.state"
+    save_training_state(path, {"step": 3, "weights": {"w": torch.arange(4.0)}})
+    assert load_training_state(path)["weights"]["w"].tolist() == [0.0, 1.0, 2.0, 3.0]
+    torch.save({"evil": np.random.default_rng}, path)
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_training_state(path)
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        load_training_state(tmp_path / "none.state")

@@ -1,0 +1,249 @@
+"""Training: learns, resumes exactly, refuses what does not belong together."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from clicks import write_corpus
+
+from softloc.checkpoints import load_checkpoint
+from softloc.datasets import Dataset, build_dataset, choose_classes
+from softloc.errors import CheckpointError, SettingsError, TrainingError
+from softloc.formats import read_corpus
+from softloc.losses import LossSettings
+from softloc.training import (
+    Observer,
+    TrainingSettings,
+    Validation,
+    fit,
+    record_path,
+    state_path,
+)
+
+TINY = TrainingSettings(
+    size="small", steps=12, batch_size=2, window_s=0.6, validations=3, average_steps=5, seed=4
+)
+
+
+class KilledError(Exception):
+    """Stands for kill -9."""
+
+
+class KillAfter(Observer):
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def on_step(self, loss: float) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KilledError
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Dataset]:
+    table = write_corpus(tmp_path_factory.mktemp("corpus"))
+    corpus = read_corpus(table)
+    dataset = build_dataset(corpus, choose_classes("auto", corpus), None, softness_ms=30.0)
+    return dataset.split(0.25, seed=0)
+
+
+def train(
+    datasets: tuple[Dataset, Dataset],
+    folder: Path,
+    settings: TrainingSettings = TINY,
+    *,
+    resume: bool = False,
+    observer: Observer | None = None,
+    clean: bool = True,
+) -> Path:
+    work = folder / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    output = folder / "model.safetensors"
+    fit(
+        datasets[0],
+        Validation(datasets[1], clean=clean),
+        settings,
+        output,
+        work,
+        resume=resume,
+        observer=observer,
+    )
+    return output
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(path).network.state_dict()
+
+
+def same(left: Mapping[str, torch.Tensor], right: Mapping[str, torch.Tensor]) -> bool:
+    return all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize("killed_after", [1, 5, 11])
+def test_a_killed_training_resumes_to_the_same_weights(
+    datasets: tuple[Dataset, Dataset], tmp_path: Path, killed_after: int
+) -> None:
+    whole = train(datasets, tmp_path / "whole")
+    often = dataclasses.replace(TINY, state_interval_s=0.0)
+    # The step that dies is not in the last saved state.
+    with pytest.raises(KilledError):
+        train(datasets, tmp_path / "killed", often, observer=KillAfter(killed_after + 1))
+    assert not (tmp_path / "killed" / "model.safetensors").exists()
+    resumed = train(datasets, tmp_path / "killed", often, resume=True)
+    assert same(weights(whole), weights(resumed))
+    assert not state_path(resumed).exists()
+
+
+def test_the_seed_decides(datasets: tuple[Dataset, Dataset], tmp_path: Path) -> None:
+    first = train(datasets, tmp_path / "first")
+    again = train(datasets, tmp_path / "again")
+    other = train(datasets, tmp_path / "other", dataclasses.replace(TINY, seed=5))
+    assert same(weights(first), weights(again))
+    assert not same(weights(first), weights(other))
+
+
+def test_resuming_with_other_settings_is_refused(
+    datasets: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    often = dataclasses.replace(TINY, state_interval_s=0.0)
+    with pytest.raises(KilledError):
+        train(datasets, tmp_path, often, observer=KillAfter(3))
+    with pytest.raises(CheckpointError, match="other settings"):
+        train(datasets, tmp_path, dataclasses.replace(TINY, learning_rate=1.0), resume=True)
+    with pytest.raises(CheckpointError, match="other data"):
+        train((datasets[1], datasets[1]), tmp_path, TINY, resume=True)
+
+
+def test_the_record_tells_how_it_was_made(
+    datasets: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    output = train(datasets, tmp_path)
+    record = json.loads(record_path(output).read_text())
+    assert record["settings"]["seed"] == 4
+    assert record["data"]["recordings"] == 3
+    assert record["data"]["sha256"] == datasets[0].sha256()
+    assert [row["step"] for row in record["curve"]] == [4, 8, 12]
+    assert record["best"] == min(record["curve"], key=lambda row: row["valid_loss"])
+    assert {"f1_50ms", "f1_20ms"} <= set(record["best"])
+    assert load_checkpoint(output).record["settings"] == record["settings"]
+
+
+def test_noisy_validation_labels_are_counted_widely(
+    datasets: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    settings = dataclasses.replace(TINY, softness_ms=100.0)
+    output = train(datasets, tmp_path, settings, clean=False)
+    record = json.loads(record_path(output).read_text())
+    assert "f1_200ms" in record["best"]
+    assert record["validation"]["labels"] == "as noisy as the training labels"
+    noisy = Validation(datasets[1], clean=False)
+    assert noisy.tolerances_s(10.0) == (0.05,)
+    assert noisy.tolerances_s(math.inf) == (0.05,)
+
+
+@pytest.mark.parametrize("name", ["cross-entropy", "count", "label-smoothing", "shift-tolerant"])
+def test_every_loss_trains(datasets: tuple[Dataset, Dataset], tmp_path: Path, name: str) -> None:
+    settings = dataclasses.replace(TINY, loss=LossSettings(name=name))
+    output = train(datasets, tmp_path, settings)
+    record = json.loads(record_path(output).read_text())
+    assert all(math.isfinite(row["valid_loss"]) for row in record["curve"])
+    mass = load_checkpoint(output).settings.event_mass
+    assert mass == (3.0 if name == "cross-entropy" else 1.0)
+
+
+def test_starting_from_a_model_keeps_its_weights(
+    datasets: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    output = train(datasets, tmp_path / "first")
+    start = load_checkpoint(output)
+    still = dataclasses.replace(TINY, steps=1, validations=1, learning_rate=1e-9)
+    work = tmp_path / "work"
+    work.mkdir()
+    fine = tmp_path / "fine.safetensors"
+    fit(datasets[0], Validation(datasets[1], clean=True), still, fine, work, init=start)
+    for name, tensor in weights(fine).items():
+        if tensor.is_floating_point() and "running" not in name:
+            torch.testing.assert_close(tensor, weights(output)[name], atol=1e-5, rtol=0)
+    # Other classes take a new output layer and keep the rest.
+    renamed = dataclasses.replace(
+        datasets[0], classes=dataclasses.replace(datasets[0].classes, names=("a", "b", "c"))
+    )
+    held = dataclasses.replace(datasets[1], classes=renamed.classes)
+    fit(renamed, Validation(held, clean=True), still, fine, work, init=start)
+    assert not torch.equal(weights(fine)["output.weight"], weights(output)["output.weight"])
+    torch.testing.assert_close(
+        weights(fine)["dense.weight"], weights(output)["dense.weight"], atol=1e-5, rtol=0
+    )
+
+
+def test_minutes_choose_the_steps(datasets: tuple[Dataset, Dataset], tmp_path: Path) -> None:
+    class Plan(Observer):
+        steps = 0
+
+        def on_plan(self, steps: int, first_step: int) -> None:
+            self.steps = steps
+            raise KilledError
+
+    plans = [Plan(), Plan()]
+    for plan, minutes in zip(plans, (0.01, 1.0), strict=True):
+        with pytest.raises(KilledError):
+            train(
+                datasets,
+                tmp_path / str(minutes),
+                dataclasses.replace(TINY, minutes=minutes),
+                observer=plan,
+            )
+    assert 1 <= plans[0].steps < plans[1].steps
+
+
+@pytest.mark.slow
+def test_it_learns_through_noise(tmp_path: Path) -> None:
+    """A few hundred steps on clicks with noisy labels: the answers are better than the labels."""
+    from softloc.evaluation import EvaluationSettings, evaluate
+    from softloc.perturb import Noise, PerturbSettings, perturb
+    from softloc.pipeline import Transcriber
+
+    exact = read_corpus(write_corpus(tmp_path / "train", n_recordings=12))
+    noisy, _ = perturb(exact, PerturbSettings(noise=Noise("normal", 40.0), seed=1))
+    classes = choose_classes("auto", exact)
+    dataset = build_dataset(noisy, classes, None, softness_ms=40.0)
+    settings = dataclasses.replace(
+        TINY, steps=500, batch_size=8, window_s=2.0, learning_rate=5e-3, average_steps=50
+    )
+    output = train(dataset.split(0.2, seed=0), tmp_path, settings, clean=False)
+    unheard = read_corpus(write_corpus(tmp_path / "test", n_recordings=2, seed=99))
+    transcriber = Transcriber(load_checkpoint(output))
+    estimates = {name: transcriber.transcribe(unheard.root / name) for name in unheard.recordings}
+    window = EvaluationSettings(windows_s=(0.020,))
+    answered = evaluate(unheard.recordings, estimates, window).class_means[0.020]
+    labelled = evaluate(exact.recordings, noisy.recordings, window).class_means[0.020]
+    assert answered is not None
+    assert labelled is not None
+    assert labelled.f_measure < 0.5
+    assert answered.f_measure > 0.8
+
+
+def test_a_training_that_runs_away_stops(datasets: tuple[Dataset, Dataset], tmp_path: Path) -> None:
+    wild = dataclasses.replace(TINY, learning_rate=1e30, warmup_share=0.001)
+    with pytest.raises(TrainingError, match=r"not finite at step \d+; try a lower"):
+        train(datasets, tmp_path, wild)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_settings_are_checked() -> None:
+    for wrong in (
+        {"steps": 0},
+        {"minutes": -1.0},
+        {"softness_ms": math.nan},
+        {"window_s": 0.0},
+        {"validation_share": 1.0},
+        {"size": "huge"},
+    ):
+        with pytest.raises(SettingsError, match=next(iter(wrong))):
+            dataclasses.replace(TINY, **wrong)
