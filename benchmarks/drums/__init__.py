@@ -1,0 +1,1 @@
+"""Training corpus, example and measurements of the drum models."""

@@ -1,0 +1,81 @@
+"""Train on a rendered corpus with noisy labels: one run of an experiment.
+
+The labels that choose the best weights carry the same noise as those that train. Each run is one
+line of JSON in ``benchmarks/results/``: command, seed, settings, time and scores.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.drums.scoring import CLASSES
+from softloc.datasets import Dataset, build_dataset, choose_classes
+from softloc.formats import read_corpus
+from softloc.perturb import Noise, PerturbSettings, perturb
+from softloc.training import Observer, TrainingSettings, Validation, fit
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+class _Printer(Observer):
+    def on_validation(self, entry: Mapping[str, float]) -> None:
+        print(json.dumps({key: round(value, 4) for key, value in entry.items()}), flush=True)
+
+
+def noisy_dataset(folder: Path, noise_ms: float, softness_ms: float, seed: int) -> Dataset:
+    """Read a rendered corpus and shift every label by normal noise of this standard deviation."""
+    corpus = read_corpus(folder / "labels.csv")
+    if noise_ms:
+        settings = PerturbSettings(noise=Noise("normal", noise_ms), seed=seed)
+        corpus, _ = perturb(corpus, settings)
+    return build_dataset(corpus, choose_classes(CLASSES, corpus), None, softness_ms)
+
+
+def train_once(
+    corpus: Path, model: Path, noise_ms: float, settings: TrainingSettings, *, resume: bool = False
+) -> dict[str, Any]:
+    """Train on ``corpus/train``, choosing weights by ``corpus/valid``, both equally noisy."""
+    torch.set_num_threads(1)
+    train, valid = (
+        noisy_dataset(corpus / split, noise_ms, settings.softness_ms, settings.seed)
+        for split in ("train", "valid")
+    )
+    with tempfile.TemporaryDirectory() as work:
+        return fit(
+            train,
+            Validation(valid.shorten(settings.max_validation_s, settings.seed), clean=False),
+            settings,
+            model,
+            Path(work),
+            resume=resume,
+            observer=_Printer(),
+        )
+
+
+def append_result(name: str, result: Mapping[str, Any]) -> None:
+    """Add one line to ``benchmarks/results/<name>.jsonl``."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    command = shlex.join(["python", "-m", *_module_arguments()])
+    with (RESULTS / f"{name}.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"command": command, **result}) + "\n")
+
+
+def run_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the parts of a training's record that a line of results needs."""
+    kept = ("settings", "steps", "seconds", "best", "versions", "threads")
+    curve = [[row["step"], round(row["valid_loss"], 4)] for row in record["curve"]]
+    return {**{key: record[key] for key in kept}, "validation_curve": curve}
+
+
+def _module_arguments() -> list[str]:
+    """Arguments of the running command, its module named instead of its file."""
+    main = sys.modules["__main__"].__spec__
+    return [main.name if main else "benchmarks.drums", *sys.argv[1:]]

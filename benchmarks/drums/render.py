@@ -1,0 +1,97 @@
+"""Render a drum corpus: ``python -m benchmarks.drums.render --split train --minutes 120 -o DIR``.
+
+Reads one-shots and grooves from ``$SOFTLOC_DATA/drumkit`` and ``$SOFTLOC_DATA/grooves`` and writes
+``DIR/audio/*.flac`` (44.1 kHz mono 16 bit), ``DIR/labels.csv`` (file, time_s, label, midi_note,
+velocity) and ``DIR/manifest.json``. A run that was interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from benchmarks.drums.corpus import CorpusSettings, load_packs, render_corpus
+from softloc.errors import SettingsError, SoftLocError
+from softloc.rendering.kits import SPLITS
+from softloc.rendering.scene import SceneSettings
+
+DATA_VARIABLE = "SOFTLOC_DATA"
+
+
+def data_folder(name: str, chosen: Path | None = None) -> Path:
+    """Folder of a data pack: the chosen one, or ``$SOFTLOC_DATA/name``.
+
+    Raises
+    ------
+    SettingsError
+        If nothing was chosen and the variable is unset, or there is no such folder.
+    """
+    if chosen is None:
+        root = os.environ.get(DATA_VARIABLE)
+        if not root:
+            raise SettingsError(
+                f"where is the {name} pack? Set {DATA_VARIABLE} to the folder that holds it, "
+                f"or name it with --{'kits' if name == 'drumkit' else name}"
+            )
+        chosen = Path(root) / name
+    if not chosen.is_dir():
+        raise SettingsError(f"there is no folder {chosen}")
+    return chosen
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Render a corpus; the exit code is 0, or 1 with one sentence on stderr."""
+    options = _parse(arguments)
+    tiers = ("A", "B", "P") if options.tier_p else ("A", "B")
+    settings = CorpusSettings(options.split, options.seed, tiers, SceneSettings())
+    command = shlex.join(["python", "-m", "benchmarks.drums.render", *(arguments or sys.argv[1:])])
+    names = ("numpy", "scipy", "soundfile", "mido")
+    versions = {"python": platform.python_version()} | {n: metadata.version(n) for n in names}
+    started = time.monotonic()
+
+    def progress(n_scenes: int, seconds: float) -> None:
+        if n_scenes % 20 == 0 or seconds >= 60 * options.minutes:
+            speed = seconds / (time.monotonic() - started)
+            print(f"{n_scenes} scenes, {seconds / 60:.1f} min, {speed:.0f} x real time", flush=True)
+
+    try:
+        packs = load_packs(
+            data_folder("drumkit", options.kits), data_folder("grooves", options.grooves), settings
+        )
+        render_corpus(
+            packs,
+            settings,
+            options.minutes,
+            options.output,
+            header={"command": command, "versions": versions},
+            progress=progress,
+        )
+    except SoftLocError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.drums.render")
+    parser.add_argument("--split", choices=SPLITS, default="train")
+    parser.add_argument("--minutes", type=float, default=120.0, help="at least so much audio")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the corpus")
+    parser.add_argument("--kits", type=Path, help=f"drum kit pack (${DATA_VARIABLE}/drumkit)")
+    parser.add_argument("--grooves", type=Path, help=f"groove pack (${DATA_VARIABLE}/grooves)")
+    parser.add_argument(
+        "--tier-p", action="store_true", help="use kits without a licence file, too"
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,263 @@
+"""Write the tables of README, model card and benchmark page from ``benchmarks/results``.
+
+``python -m benchmarks.tables`` replaces what stands between ``<!-- name -->`` and
+``<!-- /name -->``. Figures are never typed by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from softloc.files import write_text_atomic
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES = (ROOT / "README.md", ROOT / "pretrained" / "drums.md", ROOT / "benchmarks" / "README.md")
+
+CLASSES = ("KD", "SD", "HH", "TT", "CY")
+SET_NAMES = {
+    "dev_drums": "drums alone, 13 recordings",
+    "dev_mixes": "full mixes, 4 recordings",
+    "valid_kits": "validation kits, rendered",
+    "test_kits": "test kits, rendered",
+}
+
+Run = Mapping[str, Any]
+
+
+def main() -> None:
+    """Bring all pages up to date."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name, make in TABLES.items():
+            text = replace_table(text, name, make)
+        write_text_atomic(page, text)
+
+
+def replace_table(text: str, name: str, make: Callable[[], str]) -> str:
+    """Put the table `make` returns between its marks, if the text has them."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    if begin not in text:
+        return text
+    head, rest = text.split(begin, maxsplit=1)
+    _, tail = rest.split(end, maxsplit=1)
+    return f"{head}{begin}\n{make()}\n{end}{tail}"
+
+
+def scores_table() -> str:
+    """Real recordings: ours, the same network with cross-entropy, and a peer."""
+    header = ("", *CLASSES, "mean of KD SD HH", "the same at ±20 ms", "`any`", "bias, ms")
+    ways = (
+        ("softloc `drums`", "softloc", "mass"),
+        ("same network and labels, cross-entropy, peaks", "cross-entropy", "peaks"),
+        ("same, cross-entropy, mass", "cross-entropy", "mass"),
+    )
+    rows = [
+        (f"{title}{_seeds(_runs(loss))}", *_score_cells(_runs(loss), "dev_drums", way))
+        for title, loss, way in ways
+        if _runs(loss)
+    ]
+    peers = _load("peers.json")["results"]
+    rows += [
+        (f"{name} (own training data)", *_cells([scores["dev_drums"]]))
+        for name, scores in peers.items()
+    ]
+    return _table(header, rows)
+
+
+def sets_table() -> str:
+    """Score the shipped model on every set, F1 at ±50 / ±20 ms."""
+    header = ("set", *CLASSES, "mean", "mean of KD SD HH", "`any`", "bias, ms")
+    rows = []
+    for name, title in SET_NAMES.items():
+        scores = _shipped()["scores"][name]["mass"]
+        wide, narrow = scores["50ms"], scores["20ms"]
+        keys = (*CLASSES, "mean", "mean_kd_sd_hh", "any")
+        cells = [f"{_f1(wide.get(key))} / {_f1(narrow.get(key))}" for key in keys]
+        rows.append((title, *cells, _signed(scores["bias_ms"])))
+    return _table(header, rows)
+
+
+def noise_table() -> str:
+    """SoftLoc beside cross-entropy on every set, each by mass and by peaks, every seed."""
+    header = ("loss", "seed", "read off by", *(SET_NAMES[name] for name in SET_NAMES))
+    rows = []
+    for run in _lines("drums.jsonl"):
+        for way in ("mass", "peaks"):
+            cells = [
+                " / ".join(_f1(run["scores"][name][way][w]["mean"]) for w in ("50ms", "20ms"))
+                for name in SET_NAMES
+            ]
+            rows.append((run["loss"], str(run["seed"]), way, *cells))
+    return _table(header, rows)
+
+
+def classes_table() -> str:
+    """List every run's F1 per class on real drums, by mass and by peaks."""
+    header = ("loss", "seed", "read off by", *CLASSES, "mean of KD SD HH", "`any`", "bias, ms")
+    rows = []
+    for run in _lines("drums.jsonl"):
+        for way in ("mass", "peaks"):
+            scores = run["scores"]["dev_drums"][way]
+            cells = [
+                " / ".join(_f1(scores[window][key]) for window in ("50ms", "20ms"))
+                for key in (*CLASSES, "mean_kd_sd_hh", "any")
+            ]
+            rows.append((run["loss"], str(run["seed"]), way, *cells, _signed(scores["bias_ms"])))
+    return _table(header, rows)
+
+
+def decoding_table() -> str:
+    """How much the seed, and how much the threshold matters: the shipped model, each set."""
+    header = ("decoding", *SET_NAMES.values())
+    scores = _shipped()["scores"]
+    rows = []
+    for way, title in (
+        ("mass_by_seed", "mass, seed ×"),
+        ("peaks_by_threshold", "peaks, tuned ×"),
+    ):
+        for factor in scores["dev_drums"][way]:
+            cells = [
+                " / ".join(_f1(scores[name][way][factor][f"{w}_mean"]) for w in ("50ms", "20ms"))
+                for name in SET_NAMES
+            ]
+            rows.append((f"{title} {factor}", *cells))
+    return _table(header, rows)
+
+
+def count_table() -> str:
+    """Set the count term beside the recursion over frames."""
+    header = (
+        "batch × classes × frames",
+        "forward and backward, ms",
+        "times faster than the recursion",
+        "memory, MiB (recursion)",
+        "largest error, nats",
+    )
+    rows = []
+    for case in _load("count_nll.json")["results"].values():
+        size = case["case"]
+        speed = case["speed"]["1 threads"]
+        shape = f"{size['items']} × {size['classes']} × {size['frames']}"
+        memory = f"{speed['softloc']['peak_mib']:.0f} ({speed['recursion']['peak_mib']:.0f})"
+        rows.append(
+            (
+                f"{shape}, counts to {size['largest_count']}",
+                f"{speed['softloc']['median_ms']:.1f}",
+                f"{speed['times_faster']:.1f}",
+                memory,
+                f"{case['largest_errors']['softloc']['value_nats']:.0e}",
+            )
+        )
+    return _table(header, rows)
+
+
+def hop_table() -> str:
+    """Hops compared at equal time."""
+    header = ("hop", "seed", "steps", "mean F1 ±50 ms", "±20 ms", "bias, ms")
+    rows = [
+        (
+            run["hop"],
+            str(run["seed"]),
+            str(run["steps"]),
+            _f1(run["valid_kits"]["50ms"]["mean"]),
+            _f1(run["valid_kits"]["20ms"]["mean"]),
+            _signed(run["valid_kits"]["bias_ms"]),
+        )
+        for run in _lines("hop.jsonl")
+    ]
+    return _table(header, rows)
+
+
+def kits_table() -> str:
+    """List whose samples the shipped model was trained on."""
+    authors: dict[tuple[str, str], list[str]] = {}
+    for row in json.loads((RESULTS / "drums-kits.json").read_text(encoding="utf-8")):
+        kept = authors.setdefault((row["kit"], row["licence"]), [])
+        if row["author"] not in kept:
+            kept.append(row["author"])
+    rows = [(kit, licence, " · ".join(names)) for (kit, licence), names in authors.items()]
+    return _table(("kit", "licence", "authors"), sorted(rows))
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "scores": scores_table,
+    "sets": sets_table,
+    "noise": noise_table,
+    "classes": classes_table,
+    "decoding": decoding_table,
+    "count_nll": count_table,
+    "hop": hop_table,
+    "kits": kits_table,
+}
+
+
+def _seeds(runs: Sequence[Run]) -> str:
+    return f" ({len(runs)} seeds)" if len(runs) > 1 else " (1 seed)"
+
+
+def _score_cells(runs: Sequence[Run], name: str, way: str) -> list[str]:
+    return _cells([run["scores"][name][way] for run in runs])
+
+
+def _cells(scores: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Means over runs: classes, mean of three, the same at ±20 ms, any, bias."""
+    wide = [score["50ms"] for score in scores]
+    narrow = [score["20ms"] for score in scores]
+    cells = [_f1(mean(score[label] for score in wide)) for label in CLASSES]
+    cells += [_spread([score["mean_kd_sd_hh"] for score in part]) for part in (wide, narrow)]
+    cells.append(_spread([score["any"] for score in wide]))
+    return [*cells, _signed(mean(score["bias_ms"] for score in scores))]
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Mean, with the range where there is more than one seed."""
+    if len(values) == 1:
+        return _f1(values[0])
+    return f"{_f1(mean(values))} ({_f1(min(values))}–{_f1(max(values))})"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 1) + 0.0:+.1f}"  # adding 0 turns -0.0 into 0.0
+
+
+def _f1(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}".lstrip("0")
+
+
+def _runs(loss: str) -> list[Run]:
+    return [run for run in _lines("drums.jsonl") if run["loss"] == loss]
+
+
+def _shipped() -> Run:
+    index = json.loads((ROOT / "pretrained" / "index.json").read_text(encoding="utf-8"))
+    sha256 = index["drums"]["sha256"]
+    return next(run for run in _lines("drums.jsonl") if run["sha256"] == sha256)
+
+
+def _lines(name: str) -> list[Run]:
+    path = RESULTS / name
+    return (
+        [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    )
+
+
+def _load(name: str) -> Run:
+    document: Run = json.loads((RESULTS / name).read_text(encoding="utf-8"))
+    return document
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    rows = list(rows)
+    if not rows:
+        return "Not measured yet."
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()

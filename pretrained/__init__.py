@@ -1,0 +1,1 @@
+"""Shipped weights, their index with SHA-256, and a card for each."""

@@ -1,0 +1,46 @@
+"""Benchmarks: the rival decoder does what it says, and no figure was typed by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.peak_picking import PeakSettings, pick_peaks, tune_peaks
+from benchmarks.tables import PAGES, TABLES, replace_table
+from softloc.timebase import FrameGrid
+
+GRID = FrameGrid(44_100, 441)
+
+
+def test_peaks_are_local_maxima_above_the_threshold() -> None:
+    p = np.zeros((2, 40))
+    p[0, [0, 10, 12, 20, 39]] = (0.9, 0.6, 0.7, 0.2, 0.8)  # 10 and 12 are closer than 30 ms
+    p[1, [15, 16]] = (0.5, 0.5)
+    onsets = pick_peaks(p, ["KD", "SD"], GRID, PeakSettings(0.3))
+    found = [(onset.label, round(onset.time_s / GRID.hop_s)) for onset in onsets]
+    assert found == [("KD", 0), ("KD", 12), ("SD", 15), ("KD", 39)]
+
+
+def test_smoothing_joins_what_is_spread() -> None:
+    p = np.zeros((1, 60))
+    p[0, [28, 32]] = 0.5
+    assert len(pick_peaks(p, ["KD"], GRID, PeakSettings(0.1))) == 2
+    (onset,) = pick_peaks(p, ["KD"], GRID, PeakSettings(0.1, smoothing_ms=30.0))
+    assert onset.time_s == pytest.approx(30 * GRID.hop_s)
+
+
+def test_the_settings_with_the_best_f1_are_chosen() -> None:
+    def f1_of(peaks: PeakSettings) -> float:
+        return -abs(peaks.threshold - 0.31) - abs(peaks.smoothing_ms - 19.0)
+
+    assert tune_peaks(f1_of) == PeakSettings(0.3, 20.0)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name + "/" + page.name)
+def test_tables_agree_with_the_results(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert any(f"<!-- {name} -->" in text for name in TABLES)
+    for name, make in TABLES.items():
+        assert replace_table(text, name, make) == text, f"run python -m benchmarks.tables: {name}"
