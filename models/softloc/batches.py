@@ -23,7 +23,7 @@ from torch import Tensor
 from softloc.audio_store import AudioStore
 from softloc.datasets import Dataset, LabelSequence, Recording
 from softloc.errors import SettingsError
-from softloc.features import LEAD_IN_S, FeatureSettings, LogMel, compress, mel_filterbank
+from softloc.features import FeatureSettings, LogMel, compress, mel_filterbank
 from softloc.network import NetworkSettings
 
 MARGIN_S = 0.5
@@ -133,7 +133,7 @@ class WindowSampler:
         self.log_mel = log_mel
         self.augment = augment
         self.n_frames = window_frames(window_s, log_mel.settings)
-        self._before = _lead_in_frames(log_mel.settings) + network.look_back_frames
+        self._before = log_mel.settings.lead_in_frames + network.look_back_frames
         self._after = network.look_ahead_frames
         durations = np.array([recording.duration_s for recording in dataset.recordings])
         self._weights = durations / durations.sum()
@@ -305,7 +305,3 @@ def _vary(magnitudes: Tensor, augment: AugmentSettings, rng: np.random.Generator
 
 def _amplitude(level_db: NDArray[np.float64]) -> NDArray[np.float32]:
     return (10.0 ** (level_db / 20.0)).astype(np.float32)
-
-
-def _lead_in_frames(settings: FeatureSettings) -> int:
-    return round(settings.grid.seconds_to_frames(LEAD_IN_S).item())

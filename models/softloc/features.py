@@ -85,6 +85,11 @@ class FeatureSettings:
         """Samples from a frame's centre on that it depends on."""
         return self.fft_samples // 2
 
+    @property
+    def lead_in_frames(self) -> int:
+        """Frames of `LEAD_IN_S`."""
+        return round(self.grid.seconds_to_frames(LEAD_IN_S).item())
+
     def n_samples_for(self, n_frames: int) -> int:
         """Count the samples that `n_frames` successive frames touch, derivative included."""
         return self.look_back_samples + (n_frames - 1) * self.hop_samples + self.look_ahead_samples

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from softloc.errors import AudioError
-from softloc.features import LEAD_IN_S, LogMel
+from softloc.features import LogMel
 from softloc.network import LSTMState, OnsetNetwork
 
 #: Frames that pass through the network at once.
@@ -99,7 +99,7 @@ def compute_logits(
         logits = torch.cat(list(_forward(network, chunks)), dim=2)
     if not torch.isfinite(logits).all():
         raise AudioError("the network's answer is not finite: is the recording or model damaged?")
-    first = _lead_in_frames(log_mel) - edge_frames(log_mel)
+    first = log_mel.settings.lead_in_frames - edge_frames(log_mel)
     return np.asarray(logits[0, :, first:].cpu().numpy())
 
 
@@ -123,7 +123,7 @@ def _feature_chunks(
     settings, shape = log_mel.settings, network.settings
     hop = settings.hop_samples
     context = shape.look_back_frames + shape.look_ahead_frames
-    lead_in = _lead_in_frames(log_mel)
+    lead_in = settings.lead_in_frames
     silence_before = (lead_in + shape.look_back_frames) * hop + settings.look_back_samples
     edge = edge_frames(log_mel)
     silence_after = (edge + 1 + shape.look_ahead_frames) * hop + settings.look_ahead_samples
@@ -158,7 +158,3 @@ def _features(log_mel: LogMel, samples: NDArray[np.float32]) -> Tensor:
     device = log_mel.filterbank.device
     features: Tensor = log_mel(torch.from_numpy(samples).to(device).unsqueeze(0))
     return features
-
-
-def _lead_in_frames(log_mel: LogMel) -> int:
-    return round(log_mel.settings.grid.seconds_to_frames(LEAD_IN_S).item())
