@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -42,6 +44,28 @@ def test_cut_anywhere_the_logits_are_the_same(size: str) -> None:
         parts.append(part)
         start += n_frames
     torch.testing.assert_close(torch.cat(parts, dim=2), whole, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_a_delayed_lstm_answers_with_what_it_holds_later() -> None:
+    """Slow literal version: the LSTM over all frames, its answers moved by the delay."""
+    shape = replace(SIZES["small"].network(3), lstm_delay_frames=4)
+    torch.manual_seed(0)
+    network = OnsetNetwork(shape).eval()
+    features = random_features(network, 20)
+    encoded = network.encode(features)
+    assert encoded.shape[1] == 24
+    hidden, _ = network.lstm(encoded)
+    expected = network.read_out(encoded[:, :20], hidden[:, 4:])
+    torch.testing.assert_close(network(features)[0], expected)
+
+
+def test_a_delay_that_makes_no_sense_is_refused() -> None:
+    shape = SIZES["small"].network(3)
+    with pytest.raises(ValueError, match="not -1"):
+        replace(shape, lstm_delay_frames=-1)
+    with pytest.raises(ValueError, match="not 3"):
+        replace(shape, lstm_delay_frames=3, bidirectional=True)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -118,7 +118,7 @@ def compare_decodings(test: Answers, tuned: PeakSettings) -> Scores:
 def summarise(
     references: Mapping[str, list[Onset]], estimates: Mapping[str, list[Onset]]
 ) -> Scores:
-    """F1 of each class, their mean and that of KD SD HH, at ±50 and ±20 ms; ``any`` and bias.
+    """F1 of each class, their mean and that of KD SD HH, at ±50 and ±20 ms; ``any``; bias.
 
     Counts are summed over recordings; means are over classes that occur.
     """
@@ -138,6 +138,11 @@ def summarise(
     timing = result.total.timing
     scores["bias_ms"] = round(timing.bias_ms, 2) if timing else None
     scores["sigma_ms"] = round(timing.sigma_ms, 2) if timing else None
+    scores["bias_by_class_ms"] = {
+        label: round(row.timing.bias_ms, 2)
+        for label, row in result.per_class.items()
+        if row.timing is not None
+    }
     return scores
 
 

@@ -73,8 +73,16 @@ class NetworkSettings:
         cutting it off at 0, which trains faster.
     dropout : float
         Share of the convolutions' outputs that is silenced while training.
+    lstm_delay_frames : int
+        Read the LSTM's answer so many frames later: it has then heard how a sound goes on, which
+        tells hats from cymbals, at the price of as much latency.
     bidirectional : bool
         Let the LSTM read both ways. Such a model needs the whole recording at once.
+
+    Raises
+    ------
+    ValueError
+        If the delay is negative, or the LSTM reads both ways and is delayed.
     """
 
     n_classes: int
@@ -87,7 +95,15 @@ class NetworkSettings:
     dense_sees_convolutions: bool = True
     sigmoid_dense: bool = False
     dropout: float = 0.0
+    lstm_delay_frames: int = 0
     bidirectional: bool = False
+
+    def __post_init__(self) -> None:
+        if self.lstm_delay_frames < 0 or (self.bidirectional and self.lstm_delay_frames):
+            raise ValueError(
+                f"lstm_delay_frames must be 0 or more, and 0 for a bidirectional network, "
+                f"not {self.lstm_delay_frames}"
+            )
 
     @property
     def look_back_frames(self) -> int:
@@ -97,7 +113,7 @@ class NetworkSettings:
     @property
     def look_ahead_frames(self) -> int:
         """Frames after an output that it depends on (without the LSTM's other direction)."""
-        return len(self.stages)
+        return len(self.stages) + self.lstm_delay_frames
 
 
 class OnsetNetwork(nn.Module):
@@ -143,12 +159,12 @@ class OnsetNetwork(nn.Module):
         state : LSTMState
             To be handed to the next block.
         """
-        encoded = self.encode(features)  # (batch, T, width)
-        hidden, state = self.lstm(encoded, state)  # (batch, T, directions · units)
-        return self.read_out(encoded, hidden), state
+        encoded = self.encode(features)  # (batch, T + delay, width)
+        hidden, state = self.remember(encoded, state)  # (batch, T, directions · units)
+        return self.read_out(encoded[:, : hidden.shape[1]], hidden), state
 
     def encode(self, features: Tensor) -> Tensor:
-        """Convolutional part: features as in `forward` to (batch, T, width)."""
+        """Convolutional part: features as in `forward` to (batch, T + delay, width)."""
         x = (features - self.feature_mean) / self.feature_deviation  # (batch, T', 2, bands)
         if self.settings.derivative_beside_bands:
             x = x.flatten(2).unsqueeze(1)  # (batch, 1, T', 2 · bands)
@@ -158,6 +174,19 @@ class OnsetNetwork(nn.Module):
         encoded: Tensor = x.permute(0, 2, 1, 3).flatten(2)  # (batch, T, channels · bands left)
         dropped: Tensor = self.dropout(encoded)
         return dropped
+
+    def remember(self, encoded: Tensor, state: LSTMState | None) -> tuple[Tensor, LSTMState]:
+        """Recurrent part: (batch, T + delay, width) to (batch, T, directions · units).
+
+        The state returned is that after T frames: the next block begins with the delayed ones.
+        """
+        delay = self.settings.lstm_delay_frames
+        n_frames = encoded.shape[1] - delay
+        hidden, state = self.lstm(encoded[:, :n_frames], state)
+        if delay:
+            ahead, _ = self.lstm(encoded[:, n_frames:], state)
+            hidden = torch.cat((hidden, ahead), dim=1)[:, delay:]
+        return hidden, state
 
     def read_out(self, encoded: Tensor, hidden: Tensor) -> Tensor:
         """Dense part: outputs of convolutions and LSTM to logits (batch, n_classes, T)."""

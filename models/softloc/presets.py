@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from softloc.errors import SettingsError
@@ -28,12 +27,18 @@ class Size:
 
     def network(self, n_classes: int, *, bidirectional: bool = False) -> NetworkSettings:
         """Shape a network of this size for so many classes."""
-        return replace(self.shape, n_classes=n_classes, bidirectional=bidirectional)
+        delay_frames = 0 if bidirectional else self.shape.lstm_delay_frames
+        return replace(
+            self.shape,
+            n_classes=n_classes,
+            lstm_delay_frames=delay_frames,
+            bidirectional=bidirectional,
+        )
 
 
 # Ten milliseconds from frame to frame are better than the paper's five in equal time
 # (`benchmarks/README.md`).
-SIZES: Mapping[str, Size] = {
+SIZES: dict[str, Size] = {
     # 0.15 million multiplications a frame, 100 frames a second: for slow machines.
     "small": Size(
         FeatureSettings(n_bands=64),
@@ -109,3 +114,8 @@ def get_size(name: str) -> Size:
         return SIZES[name]
     except KeyError:
         raise SettingsError(f"unknown size {name!r}{nearest_hint(name, SIZES)}") from None
+
+
+def register_size(name: str, size: Size) -> None:
+    """Add a size of one's own, or change one, for this process: experiments name it in settings."""
+    SIZES[name] = size

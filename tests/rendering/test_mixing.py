@@ -133,6 +133,27 @@ def test_what_nobody_can_hear_is_found(drumset):
     assert heard(0.2 * loud) == [False, True, False]
 
 
+def test_hats_that_keep_time_are_labelled_far_under_a_snare(drumset):
+    voices = {**drumset.voices, "pedal": drumset.voices["closed"]}
+    drumset = replace(drumset, voices=voices)
+    noise = np.random.default_rng(1).standard_normal(RATE_HZ).astype(np.float32)
+
+    def loudest_db(articulation):
+        """Level of noise under which the same sound is still heard as this articulation."""
+        hit = Hit(0.1, articulation, 90)
+        strikes = plan_strikes(np.random.default_rng(0), [hit], drumset)
+        bank = SampleBank()
+        return max(
+            level_db
+            for level_db in np.arange(-80.0, 60.0, 0.5)
+            if audible(
+                strikes, drumset, bank, mix=noise * 10 ** (level_db / 20), tones_db=FLAT
+            ).all()
+        )
+
+    assert loudest_db("closed") - loudest_db("pedal") == pytest.approx(25.0, abs=1.0)
+
+
 def test_pitch_shift_keeps_the_anchor_and_the_tone():
     time_s = np.arange(4000) / RATE_HZ
     tone = np.sin(2 * np.pi * 1000 * time_s).astype(np.float32)

@@ -104,6 +104,77 @@ PATTERNS: tuple[Pattern, ...] = (
         "crash and snare", 4, (90, 180),
         {KICK: "X...x...X...x...", SNARE: "....X.......X...", CRASH: "X.......o......."},
     ),
+    Pattern(
+        "disco", 4, (105, 132),
+        {KICK: "X...X...X...X...", SNARE: "....X.......X...", HAT: "x.....x.x.....x.",
+         OPEN_HAT: "..X...X...X...X."},
+    ),
+    Pattern(
+        "funk", 4, (85, 120),
+        {KICK: "X.x...x..x.o..o.", SNARE: "....X.gg.g..Xg.g", HAT: "XxxxXxxxXxxxXxx.",
+         OPEN_HAT: "...............o"},
+    ),
+    Pattern(
+        "ride eighths", 4, (80, 180),
+        {KICK: "X.....o.x.x...o.", SNARE: "....X.......X...", RIDE: "X.x.X.x.X.x.X.x.",
+         PEDAL: "....o.......o..."},
+    ),
+    Pattern(
+        "ride bell off-beats", 4, (90, 140),
+        {KICK: "X..x..x.X..x..x.", SNARE: "....X..g....X..g", BELL: "..X...X...X...X."},
+    ),
+    Pattern(
+        "crash quarters", 4, (90, 190),
+        {KICK: "X..o..x.x..o..o.", SNARE: "....X.......X...", CRASH: "X...X...X...X..."},
+    ),
+    Pattern(
+        "cascara", 4, (85, 115),
+        {KICK: "...x..x....x..x.", SNARE: "..g...X...g...X.", RIDE: "X.X.xX.xX.X.xX.x",
+         PEDAL: "....x.......x..."},
+    ),
+    Pattern(
+        "mambo", 4, (85, 120),
+        {KICK: "......x.......x.", BELL: "X.x.xXx.X.xXx.x.", SIDE_STICK: "....X...........",
+         TOM_HI: "............xx..", PEDAL: "....x.......x..."},
+    ),
+    Pattern(
+        "cha-cha", 4, (100, 130),
+        {KICK: "X.......x.....x.", SIDE_STICK: "....X.......X...", BELL: "X...X...X...X...",
+         TOM_HI: "............x.x."},
+    ),
+    Pattern(
+        "afro six eight", 3, (85, 150),
+        {KICK: "X..x..X..x..", SIDE_STICK: "...X.....X..", BELL: "X.X.XX.X.X.X",
+         TOM_LO: "......x..o..", PEDAL: "...x.....x.."},
+    ),
+    Pattern(
+        "jazz time", 3, (110, 280),
+        {RIDE: "X..X.xX..X.x", PEDAL: "...X.....X..", SNARE: ".g...o..g..o", KICK: "o.....g....."},
+    ),
+    Pattern(
+        "ballad taps", 3, (55, 90),
+        {SNARE: "X..x.gX..x.g", PEDAL: "...x.....x..", KICK: "g.....g....."},
+    ),
+    Pattern(
+        "shuffle backbeat", 3, (85, 150),
+        {KICK: "X.....X....o", SNARE: "g.gX.gg.gX.g", HAT: "X.xX.xX.xX.x"},
+    ),
+    Pattern(
+        "twelve eight", 3, (45, 75),
+        {KICK: "X....xX.....", SNARE: "...X.....X..", HAT: "XxxXxxXxxXxx"},
+    ),
+    Pattern(
+        "steppers", 4, (65, 90),
+        {KICK: "X...X...X...X...", SIDE_STICK: "........X.......", HAT: "X.xxX.xxX.xxX.xx"},
+    ),
+    Pattern(
+        "second line", 4, (90, 120),
+        {KICK: "X..x..x...x.x...", SNARE: "XgxgXgXgxgXgXgXg", PEDAL: "....x.......x..."},
+    ),
+    Pattern(
+        "march", 4, (90, 130),
+        {KICK: "X.......X.......", SNARE: "X.gxX.gxX.gxXxxx", PEDAL: "....x.......x..."},
+    ),
 )  # fmt: skip
 
 _STRENGTH = {"X": 108.0, "x": 80.0, "g": 32.0, "o": 80.0}

@@ -94,7 +94,7 @@ class PerformanceSettings:
     """
 
     duration_range_s: tuple[float, float] = (20.0, 60.0)
-    section_range_s: tuple[float, float] = (5.0, 20.0)
+    section_range_s: tuple[float, float] = (6.0, 25.0)
     stretch_range: tuple[float, float] = (0.8, 1.25)
     pattern_share: float = 0.3
     scatter_share: float = 0.04
@@ -207,7 +207,7 @@ def draw_manner(rng: np.random.Generator) -> Manner:
     """Draw how a section is played."""
     hats = ("played", "tight", "half_open", "open", "mixed")
     timekeepers = ("played", "ride", "hat", "crash", "swap")
-    brushes = rng.random() < 0.05
+    brushes = rng.random() < 0.08
     return Manner(
         hats=hats[rng.choice(5, p=[0.34, 0.08, 0.22, 0.2, 0.16])],
         timekeeper=timekeepers[rng.choice(5, p=[0.58, 0.09, 0.2, 0.04, 0.09])],
