@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.drums.scoring import CLASSES
 from softloc.datasets import Dataset, build_dataset, choose_classes
+from softloc.events import Corpus
 from softloc.formats import read_corpus
 from softloc.perturb import Noise, PerturbSettings, perturb
 from softloc.training import Observer, TrainingSettings, Validation, fit
@@ -30,12 +31,18 @@ class _Printer(Observer):
         print(json.dumps({key: round(value, 4) for key, value in entry.items()}), flush=True)
 
 
-def noisy_dataset(folder: Path, noise_ms: float, softness_ms: float, seed: int) -> Dataset:
+def noisy_corpus(folder: Path, noise_ms: float, seed: int) -> Corpus:
     """Read a rendered corpus and shift every label by normal noise of this standard deviation."""
     corpus = read_corpus(folder / "labels.csv")
     if noise_ms:
         settings = PerturbSettings(noise=Noise("normal", noise_ms), seed=seed)
         corpus, _ = perturb(corpus, settings)
+    return corpus
+
+
+def noisy_dataset(folder: Path, noise_ms: float, softness_ms: float, seed: int) -> Dataset:
+    """Join the labels of `noisy_corpus` with their audio."""
+    corpus = noisy_corpus(folder, noise_ms, seed)
     return build_dataset(corpus, choose_classes(CLASSES, corpus), None, softness_ms)
 
 

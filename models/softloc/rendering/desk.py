@@ -39,8 +39,8 @@ from softloc.rendering.shaping import (
 
 #: Range of each class's level re the kick and snare, dB.
 BALANCES: Mapping[str, tuple[float, float]] = {
-    "KD": (-6.0, 3.0), "SD": (-10.0, 2.0), "HH": (-24.0, -1.0), "TT": (-10.0, 1.0),
-    "CY": (-26.0, 0.0), "OT": (-22.0, -3.0),
+    "KD": (-6.0, 3.0), "SD": (-10.0, 2.0), "HH": (-30.0, -3.0), "TT": (-10.0, 1.0),
+    "CY": (-29.0, -1.0), "OT": (-22.0, -3.0),
 }  # fmt: skip
 
 #: Classes that set snare wires rattling.
@@ -95,8 +95,10 @@ class Channel:
 def draw_desk(rng: np.random.Generator) -> Desk:
     """Draw balance, equalisers, rooms and mix bus."""
     balances = {name: float(rng.uniform(*bounds)) for name, bounds in BALANCES.items()}
-    strength_db = float(rng.uniform(1.0, 6.0))
+    strength_db = float(rng.uniform(1.0, 7.0))
     equalisers = {name: draw_equaliser(rng, strength_db) for name in BALANCES}
+    # Engineers give a kick weight and click: on records it reaches as high as a hat.
+    equalisers["KD"] = (*equalisers["KD"], *_weight_and_click(rng))
     equalisers["mix"] = draw_equaliser(rng, float(rng.uniform(0.5, 4.0)))
     overhead, room, wash = draw_room(rng), draw_room(rng), draw_wash(rng)
     overhead = replace(
@@ -121,6 +123,14 @@ def draw_desk(rng: np.random.Generator) -> Desk:
         channel_compressors=squeezed,
         compressor=draw_compressor(rng) if chances[4] < 0.65 else None,
         saturation=draw_saturation(rng) if chances[5] < 0.5 else None,
+    )
+
+
+def _weight_and_click(rng: np.random.Generator) -> tuple[Band, Band]:
+    weight_db, click_db = rng.normal((2.0, 2.0), (3.0, 5.0))
+    return (
+        Band("low", float(rng.uniform(60.0, 130.0)), float(weight_db)),
+        Band("high", float(rng.uniform(2_000.0, 6_000.0)), float(click_db)),
     )
 
 
