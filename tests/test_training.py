@@ -214,7 +214,7 @@ def test_it_learns_through_noise(tmp_path: Path) -> None:
     classes = choose_classes("auto", exact)
     dataset = build_dataset(noisy, classes, None, softness_ms=40.0)
     settings = dataclasses.replace(
-        TINY, steps=500, batch_size=8, window_s=2.0, learning_rate=5e-3, average_steps=50
+        TINY, steps=700, batch_size=8, window_s=2.0, learning_rate=5e-3, average_steps=50
     )
     output = train(dataset.split(0.2, seed=0), tmp_path, settings, clean=False)
     unheard = read_corpus(write_corpus(tmp_path / "test", n_recordings=2, seed=99))
