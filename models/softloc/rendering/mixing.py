@@ -244,6 +244,7 @@ def audible(
     *,
     mix: Audio,
     tones_db: Mapping[str, NDArray[np.float64]],
+    masking_db: float = MASKING_DB,
 ) -> NDArray[np.bool_]:
     """Tell which strikes can be heard.
 
@@ -259,6 +260,8 @@ def audible(
         Everything together, the strikes, rooms and noise included.
     tones_db : mapping of str to ndarray, shape (n_bands,)
         What was done to each class on its way to the mix, at `BAND_CENTRES_HZ`.
+    masking_db : float
+        How far below the mix a strike is still heard.
 
     Returns
     -------
@@ -276,7 +279,7 @@ def audible(
     total = _energies_at(mix, onsets)
     # A band counts by what it adds to the whole: silence 60 dB down is not heard in any band.
     floor = 1e-6 * total.max()
-    heard = np.any(own >= (total + floor) * 10 ** (-MASKING_DB / 10), axis=1)
+    heard = np.any(own >= (total + floor) * 10 ** (-masking_db / 10), axis=1)
     return np.asarray(loud & heard & (onsets < len(mix)), dtype=np.bool_)
 
 
