@@ -51,7 +51,7 @@ PITCHED = "ON"
 
 #: Chance of each role; two players may play chords.
 ROLES: Mapping[str, float] = {
-    "bass": 0.75, "chords": 0.75, "chords_2": 0.3, "pad": 0.35, "riff": 0.4, "melody": 0.6,
+    "bass": 0.8, "chords": 0.8, "chords_2": 0.4, "pad": 0.4, "riff": 0.45, "melody": 0.7,
 }  # fmt: skip
 
 _WRITERS = {
@@ -69,7 +69,7 @@ _ENGINES: Mapping[str, Mapping[str, float]] = {
 }
 
 #: Share of the players of each role that play a recorded instrument, where there is one.
-_RECORDED = {"bass": 0.5, "chords": 0.45, "pad": 0.0, "riff": 0.45, "melody": 0.35}
+_RECORDED = {"bass": 0.5, "chords": 0.45, "pad": 0.0, "riff": 0.45, "melody": 0.3}
 
 #: Notes of one timbre are alike within a third of the velocities.
 _VELOCITY_LAYERS = 3
