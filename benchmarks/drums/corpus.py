@@ -5,7 +5,9 @@ Conventions
 - ``audio/<split>-<index>.flac`` is complete when ``parts/<split>-<index>.json`` stands beside it:
   the part is written last. A corpus can thus be interrupted and taken up again.
 - The scene of an index depends on seed, split and index alone.
-- ``labels.csv`` and ``manifest.json`` are written when all parts are there, from the parts.
+- ``labels.csv`` (drums), ``pitched.csv`` (notes of the accompaniment) and ``manifest.json`` are
+  written when all parts are there, from the parts. A recording without labels has a row of its
+  name alone.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ import numpy as np
 import soundfile as sf
 
 from softloc.errors import AnnotationError, SettingsError
+from softloc.events import Onset
 from softloc.files import atomic_path, write_text_atomic
+from softloc.rendering.backing import BackingPack, load_backing
 from softloc.rendering.grooves import Groove, load_grooves, read_notes
 from softloc.rendering.kits import SAMPLE_RATE_HZ, KitPack, load_pack
 from softloc.rendering.mixing import SampleBank
@@ -36,7 +40,7 @@ GROOVE_CREDIT = (
 )
 
 #: Counts up whenever equal seeds give other audio than before.
-RENDERER_VERSION = 5
+RENDERER_VERSION = 6
 
 _SPLIT_NUMBERS = {"train": 0, "valid": 1, "test": 2}
 
@@ -53,14 +57,17 @@ class CorpusSettings:
 
 @dataclass(frozen=True, slots=True)
 class Packs:
-    """Kits and grooves of one split."""
+    """Kits, grooves and recorded instruments (None: all are synthesised) of one split."""
 
     kits: KitPack
     grooves: tuple[Groove, ...]
+    backing: BackingPack | None = None
 
 
-def load_packs(kits: Path, grooves: Path, settings: CorpusSettings) -> Packs:
-    """Read both packs and keep one split; raise if nothing is left to play."""
+def load_packs(
+    kits: Path, grooves: Path, settings: CorpusSettings, backing: Path | None = None
+) -> Packs:
+    """Read the packs and keep one split; raise if nothing is left to play."""
     chosen = load_pack(kits).select(settings.split, settings.tiers)
     if not chosen.drums:
         raise SettingsError(
@@ -69,7 +76,8 @@ def load_packs(kits: Path, grooves: Path, settings: CorpusSettings) -> Packs:
     played = tuple(g for g in load_grooves(grooves) if g.split == settings.split)
     if not played:
         raise SettingsError(f"{grooves} has no grooves of split {settings.split}")
-    return Packs(chosen, played)
+    instruments = None if backing is None else load_backing(backing).select(settings.split)
+    return Packs(chosen, played, instruments)
 
 
 def scene_generator(settings: CorpusSettings, index: int) -> np.random.Generator:
@@ -91,7 +99,7 @@ def render_corpus(
     Parameters
     ----------
     packs : Packs
-        Kits and grooves.
+        Kits, grooves and instruments.
     settings : CorpusSettings
         What to render.
     minutes : float
@@ -106,9 +114,9 @@ def render_corpus(
     Raises
     ------
     SettingsError
-        If the folder holds a corpus of other settings.
+        If the folder holds a corpus of other settings, or of other instruments.
     """
-    fingerprint = _fingerprint(settings)
+    fingerprint = _fingerprint(settings, packs.backing)
     bank = SampleBank()
     notes_of = functools.lru_cache(maxsize=None)(lambda groove: read_notes(groove.path))
     parts: list[dict[str, Any]] = []
@@ -119,19 +127,28 @@ def render_corpus(
         if part is None:
             rng = scene_generator(settings, index)
             scene = render_scene(
-                rng, packs.kits, packs.grooves, settings.scene, bank, notes_of=notes_of
+                rng,
+                packs.kits,
+                packs.grooves,
+                settings.scene,
+                bank,
+                notes_of=notes_of,
+                backing=packs.backing,
             )
             part = _write_scene(scene, folder, settings.split, index, fingerprint)
         parts.append(part)
         seconds += part["duration_s"]
         progress(len(parts), seconds)
-    _write_labels(folder / "labels.csv", parts)
+    _write_labels(folder / "labels.csv", parts, "labels")
+    _write_labels(folder / "pitched.csv", parts, "pitched")
     manifest = {**header, "settings": asdict(settings), "renderer_version": RENDERER_VERSION}
-    manifest |= summarise(parts, packs.kits)
+    manifest |= summarise(parts, packs.kits, packs.backing)
     write_text_atomic(folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
 
 
-def summarise(parts: Sequence[Mapping[str, Any]], kits: KitPack) -> dict[str, Any]:
+def summarise(
+    parts: Sequence[Mapping[str, Any]], kits: KitPack, backing: BackingPack | None = None
+) -> dict[str, Any]:
     """Count what a corpus was made of: files, hits per class, sources with their licences."""
     samples = {sample.name: sample for drum in kits.drums for sample in drum.samples}
     uses: dict[str, int] = {}
@@ -158,6 +175,34 @@ def summarise(parts: Sequence[Mapping[str, Any]], kits: KitPack) -> dict[str, An
         "samples": dict(sorted(uses.items())),
         "sections": dict(sorted(grooves.items())),
         "groove_credit": GROOVE_CREDIT,
+        **_summarise_accompaniment(parts, backing),
+    }
+
+
+def _summarise_accompaniment(
+    parts: Sequence[Mapping[str, Any]], backing: BackingPack | None
+) -> dict[str, Any]:
+    """Count accompanied files, notes, and the recorded instruments with their licences."""
+    played = [part["accompaniment"] for part in parts if part["accompaniment"] is not None]
+    uses: dict[str, int] = {}
+    for part in parts:
+        _count(uses, part["pitched_samples"])
+    instruments: dict[tuple[str, ...], int] = {}
+    for instrument in () if backing is None else backing.instruments:
+        for sample in instrument.samples:
+            if sample.name in uses:
+                key = (instrument.name, instrument.family, sample.licence, sample.author)
+                instruments[key] = instruments.get(key, 0) + 1
+    fields = ("instrument", "family", "licence", "author")
+    return {
+        "accompanied": sum(not accompaniment["alone"] for accompaniment in played),
+        "without_drums": sum(accompaniment["alone"] for accompaniment in played),
+        "pitched_notes": sum(len(part["pitched"]) for part in parts),
+        "instruments": [
+            dict(zip(fields, key, strict=True)) | {"samples": count}
+            for key, count in sorted(instruments.items())
+        ],
+        "pitched_samples": dict(sorted(uses.items())),
     }
 
 
@@ -166,8 +211,10 @@ def _count(counts: dict[str, int], names: Iterable[str]) -> None:
         counts[name] = counts.get(name, 0) + 1
 
 
-def _fingerprint(settings: CorpusSettings) -> str:
-    text = json.dumps([RENDERER_VERSION, asdict(settings)], sort_keys=True)
+def _fingerprint(settings: CorpusSettings, backing: BackingPack | None) -> str:
+    instruments = () if backing is None else backing.instruments
+    recorded = [sample.name for instrument in instruments for sample in instrument.samples]
+    text = json.dumps([RENDERER_VERSION, asdict(settings), recorded], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -202,20 +249,24 @@ def _write_scene(
         "fingerprint": fingerprint,
         "file": audio.relative_to(folder).as_posix(),
         "duration_s": len(scene.audio) / SAMPLE_RATE_HZ,
-        "labels": [
-            [f"{onset.time_s:.6f}", onset.label, onset.midi_note, onset.velocity]
-            for onset in scene.onsets
-        ],
+        "labels": _rows_of(scene.onsets),
+        "pitched": _rows_of(scene.accompaniment_onsets),
         **scene.record(),
     }
     write_text_atomic(path, json.dumps(part) + "\n")
     return part
 
 
-def _write_labels(path: Path, parts: Sequence[Mapping[str, Any]]) -> None:
+def _rows_of(onsets: Iterable[Onset]) -> list[list[Any]]:
+    return [[f"{o.time_s:.6f}", o.label, o.midi_note, o.velocity] for o in onsets]
+
+
+def _write_labels(path: Path, parts: Sequence[Mapping[str, Any]], name: str) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "time_s", "label", "midi_note", "velocity"])
     for part in parts:
-        writer.writerows([part["file"], *label] for label in part["labels"])
+        # A recording that is not in the table would be taken for one that nobody labelled.
+        rows = part[name] or [[""] * 4]
+        writer.writerows([part["file"], *row] for row in rows)
     write_text_atomic(path, text.getvalue())

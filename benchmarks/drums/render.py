@@ -1,8 +1,10 @@
 """Render a drum corpus: ``python -m benchmarks.drums.render --split train --minutes 120 -o DIR``.
 
-Reads one-shots and grooves from ``$SOFTLOC_DATA/drumkit`` and ``$SOFTLOC_DATA/grooves`` and writes
-``DIR/audio/*.flac`` (44.1 kHz mono 16 bit), ``DIR/labels.csv`` (file, time_s, label, midi_note,
-velocity) and ``DIR/manifest.json``. A run that was interrupted goes on where it stopped.
+Reads one-shots and grooves from ``$SOFTLOC_DATA/drumkit`` and ``$SOFTLOC_DATA/grooves``, pitched
+notes from ``$SOFTLOC_DATA/backing`` where that is there (without it the accompaniment is all
+synthesised), and writes ``DIR/audio/*.flac`` (44.1 kHz mono 16 bit), ``DIR/labels.csv`` (file,
+time_s, label, midi_note, velocity), ``DIR/pitched.csv`` (the same of the accompaniment's notes) and
+``DIR/manifest.json``. A run that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 from benchmarks.drums.corpus import CorpusSettings, load_packs, render_corpus
 from softloc.errors import SettingsError, SoftLocError
+from softloc.rendering.accompaniment import AccompanimentSettings
 from softloc.rendering.kits import SPLITS
 from softloc.rendering.scene import SceneSettings
 
@@ -46,11 +50,28 @@ def data_folder(name: str, chosen: Path | None = None) -> Path:
     return chosen
 
 
+def backing_folder(chosen: Path | None) -> Path | None:
+    """Folder of the backing pack: the chosen one, ``$SOFTLOC_DATA/backing``, or None.
+
+    Raises
+    ------
+    SettingsError
+        If a folder was chosen that is not there.
+    """
+    if chosen is not None:
+        return data_folder("backing", chosen)
+    root = os.environ.get(DATA_VARIABLE)
+    found = Path(root) / "backing" if root else None
+    return found if found is not None and found.is_dir() else None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Render a corpus; the exit code is 0, or 1 with one sentence on stderr."""
     options = _parse(arguments)
     tiers = ("A", "B", "P") if options.tier_p else ("A", "B")
-    settings = CorpusSettings(options.split, options.seed, tiers, SceneSettings())
+    shares = (0.0, 0.0) if options.no_accompaniment else (options.accompanied, options.alone)
+    scene = replace(SceneSettings(), accompaniment=AccompanimentSettings(*shares))
+    settings = CorpusSettings(options.split, options.seed, tiers, scene)
     command = shlex.join(["python", "-m", "benchmarks.drums.render", *(arguments or sys.argv[1:])])
     names = ("numpy", "scipy", "soundfile", "mido")
     versions = {"python": platform.python_version()} | {n: metadata.version(n) for n in names}
@@ -63,7 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         packs = load_packs(
-            data_folder("drumkit", options.kits), data_folder("grooves", options.grooves), settings
+            data_folder("drumkit", options.kits),
+            data_folder("grooves", options.grooves),
+            settings,
+            None if options.no_accompaniment else backing_folder(options.backing),
         )
         render_corpus(
             packs,
@@ -90,7 +114,38 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--tier-p", action="store_true", help="use kits without a licence file, too"
     )
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--backing", type=Path, help=f"pack of pitched notes (${DATA_VARIABLE}/backing, if there)"
+    )
+    shares = AccompanimentSettings()
+    parser.add_argument(
+        "--accompanied",
+        type=_share,
+        default=shares.share,
+        metavar="SHARE",
+        help="share of the scenes in which instruments play beside the drums (%(default)s)",
+    )
+    parser.add_argument(
+        "--alone",
+        type=_share,
+        default=shares.alone_share,
+        metavar="SHARE",
+        help="share of the scenes in which they play without drums (%(default)s)",
+    )
+    parser.add_argument(
+        "--no-accompaniment", action="store_true", help="drums only: both shares are 0"
+    )
+    options = parser.parse_args(arguments)
+    if options.accompanied + options.alone > 1:
+        parser.error("--accompanied and --alone add up to more than 1")
+    return options
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share between 0 and 1")
+    return share
 
 
 if __name__ == "__main__":

@@ -158,3 +158,65 @@ def _write_manifest():
 @pytest.fixture(name="write_midi")
 def _write_midi():
     return write_midi
+
+
+BACKING_COLUMNS = [
+    "path", "instrument", "family", "split", "midi_note", "layer", "source_peak_db", "duration_s",
+    "licence", "author", "source", "tuning_cents", "attack_ms",
+]  # fmt: skip
+
+#: instrument -> (family, split, licence, author)
+INSTRUMENTS = {
+    "round_bass": ("strings", "train", "CC0-1.0", "Ann"),
+    "square_guitar": ("frets", "train", "CC-BY-3.0", "Ben"),
+    "small_sax": ("reeds", "valid", "CC-BY-4.0", "Cid"),
+    "old_piano": ("keys", "test", "CC0-1.0", "Dee"),
+}
+
+
+def pitched_note(midi_note: int, duration_s: float = 0.4) -> np.ndarray:
+    """A decaying cosine: at full height from sample 88 on."""
+    time_s = np.arange(int(duration_s * RATE_HZ)) / RATE_HZ
+    tone = np.cos(2 * np.pi * 440 * 2 ** ((midi_note - 69) / 12) * time_s) * np.exp(-3 * time_s)
+    return np.concatenate([np.zeros(ONSET), 0.89 * tone]).astype(np.float32)
+
+
+def write_backing(folder: Path) -> list[dict[str, str]]:
+    rows = []
+    for instrument, (family, split, licence, author) in INSTRUMENTS.items():
+        (folder / instrument).mkdir(parents=True)
+        for midi_note in (40, 52, 64):
+            for layer in (1, 2):
+                name = f"{instrument}/{midi_note:03d}_l{layer}.flac"
+                sf.write(folder / name, pitched_note(midi_note), RATE_HZ, subtype="PCM_16")
+                values = [
+                    name, instrument, family, split, midi_note, layer, "-3.0", "0.4",
+                    licence, author, "made", "" if midi_note == 40 else "0", "0.0",
+                ]  # fmt: skip
+                rows.append(dict(zip(BACKING_COLUMNS, map(str, values), strict=True)))
+    write_backing_manifest(folder, rows)
+    return rows
+
+
+def write_backing_manifest(folder: Path, rows: list[dict[str, str]]) -> None:
+    with (folder / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, BACKING_COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture(scope="session")
+def backing(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("backing")
+    write_backing(folder)
+    return folder
+
+
+@pytest.fixture(name="write_backing")
+def _write_backing():
+    return write_backing
+
+
+@pytest.fixture(name="write_backing_manifest")
+def _write_backing_manifest():
+    return write_backing_manifest

@@ -10,6 +10,7 @@ import pytest
 import soundfile as sf
 
 from benchmarks.drums import render
+from softloc.formats.corpus import read_corpus
 from softloc.rendering.grooves import load_grooves
 from softloc.rendering.kits import load_pack
 from softloc.rendering.mixing import SampleBank
@@ -69,6 +70,7 @@ def test_a_corpus_holds_audio_labels_and_provenance(command, tmp_path, capsys):
     with (tmp_path / "a/labels.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["file", "time_s", "label", "midi_note", "velocity"]
+    rows = [row for row in rows if row["label"]]
     assert len(rows) == sum(manifest["hits"].values())
     assert all(len(row["time_s"].split(".")[1]) == 6 for row in rows)
     assert {row["label"] for row in rows} <= {"KD", "SD", "HH", "TT", "CY", "OT"}
@@ -125,6 +127,63 @@ def test_tier_p_is_off_unless_asked_for(command, tmp_path):
     assert command(tmp_path / "p", "--tier-p", minutes=0.5) == 0
     manifest = json.loads((tmp_path / "p/manifest.json").read_text())
     assert "P" in {kit["tier"] for kit in manifest["kits"]}
+
+
+def test_accompaniment_is_labelled_and_credited(command, backing, tmp_path):
+    options = ("--backing", str(backing), "--accompanied", "0.6", "--alone", "0.4")
+    assert command(tmp_path / "a", *options, minutes=1) == 0
+    manifest = json.loads((tmp_path / "a/manifest.json").read_text())
+    assert manifest["without_drums"] > 0
+    assert manifest["accompanied"] + manifest["without_drums"] == manifest["files"]
+    credited = {i["instrument"]: (i["licence"], i["author"]) for i in manifest["instruments"]}
+    assert credited == {"round_bass": ("CC0-1.0", "Ann"), "square_guitar": ("CC-BY-3.0", "Ben")}
+    drums = read_corpus(tmp_path / "a/labels.csv").recordings
+    notes = read_corpus(tmp_path / "a/pitched.csv").recordings
+    assert set(drums) == set(notes) == {f"audio/{name}" for name in contents(tmp_path / "a")}
+    assert sum(not onsets for onsets in drums.values()) >= manifest["without_drums"]
+    labels = [onset for onsets in notes.values() for onset in onsets]
+    assert {onset.label for onset in labels} == {"ON"}
+    assert len(labels) == manifest["pitched_notes"]
+
+
+def test_a_corpus_belongs_to_its_instruments(command, backing, tmp_path, capsys):
+    assert command(tmp_path, "--backing", str(backing), minutes=0.05) == 0
+    assert command(tmp_path, minutes=0.05) == 1
+    assert "other settings" in capsys.readouterr().err
+
+
+def test_instruments_of_other_splits_are_not_played(command, backing, tmp_path):
+    options = ("--split", "valid", "--backing", str(backing), "--accompanied", "1", "--alone", "0")
+    assert command(tmp_path, *options, minutes=1) == 0
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert {i["family"] for i in manifest["instruments"]} == {"reeds"}
+
+
+def test_without_a_backing_pack_all_is_synthesised(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SOFTLOC_DATA", str(tmp_path))
+    assert command(tmp_path / "a", "--accompanied", "1", "--alone", "0", minutes=0.05) == 0
+    manifest = json.loads((tmp_path / "a/manifest.json").read_text())
+    assert manifest["accompanied"] == manifest["files"]
+    assert manifest["instruments"] == []
+    assert command(tmp_path / "b", "--backing", str(tmp_path / "nowhere"), minutes=0.05) == 1
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_no_accompaniment_means_drums_only(command, backing, tmp_path):
+    options = ("--backing", str(backing), "--no-accompaniment")
+    assert command(tmp_path / "a", *options, minutes=0.1) == 0
+    zero = ("--accompanied", "0", "--alone", "0")
+    assert command(tmp_path / "b", *zero, minutes=0.1) == 0
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    manifest = json.loads((tmp_path / "a/manifest.json").read_text())
+    assert manifest["accompanied"] == manifest["without_drums"] == manifest["pitched_notes"] == 0
+
+
+@pytest.mark.parametrize("shares", [("1.5", "0"), ("-1", "0"), ("some", "0"), ("0.8", "0.4")])
+def test_bad_shares_are_refused(command, tmp_path, shares):
+    with pytest.raises(SystemExit) as exit_info:
+        command(tmp_path, "--accompanied", shares[0], "--alone", shares[1])
+    assert exit_info.value.code == 2
 
 
 def test_missing_data_is_explained(tmp_path, monkeypatch, capsys):

@@ -247,6 +247,7 @@ def audible(
     *,
     mix: Audio,
     tones_db: Mapping[str, NDArray[np.float64]],
+    masking_db: float | None = None,
 ) -> NDArray[np.bool_]:
     """Tell which strikes can be heard.
 
@@ -262,6 +263,8 @@ def audible(
         Everything together, the strikes, rooms and noise included.
     tones_db : mapping of str to ndarray, shape (n_bands,)
         What was done to each class on its way to the mix, at `BAND_CENTRES_HZ`.
+    masking_db : float or None
+        How far below the mix a strike is still heard; by default that depends on the drum.
 
     Returns
     -------
@@ -279,13 +282,10 @@ def audible(
     total = _energies_at(mix, onsets)
     # A band counts by what it adds to the whole: silence 60 dB down is not heard in any band.
     floor = 1e-6 * total.max()
-    masked_db = np.array(
-        [
-            TIMEKEEPER_MASKING_DB if strike.hit.articulation in TIMEKEEPERS else MASKING_DB
-            for strike in strikes
-        ]
-    )
-    heard = np.any(own >= (total + floor) * 10 ** (-masked_db / 10)[:, None], axis=1)
+    margins_db = np.array([_masking_db(strike) for strike in strikes])
+    if masking_db is not None:
+        margins_db[:] = masking_db
+    heard = np.any(own >= (total + floor) * 10 ** (-margins_db / 10)[:, None], axis=1)
     return np.asarray(loud & heard & (onsets < len(mix)), dtype=np.bool_)
 
 
@@ -387,6 +387,10 @@ def total_of(buses: Mapping[str, Audio], n_samples: int) -> Audio:
     for bus in buses.values():
         total += bus
     return total
+
+
+def _masking_db(strike: Strike) -> float:
+    return TIMEKEEPER_MASKING_DB if strike.hit.articulation in TIMEKEEPERS else MASKING_DB
 
 
 def _damped(strike: Strike, at: int, slower: int) -> Strike:
