@@ -39,7 +39,7 @@ from softloc.rendering.parts import (
 )
 from softloc.rendering.performance import Hit, PerformanceSettings
 from softloc.rendering.scene import SceneSettings, render_scene
-from softloc.rendering.synthesis import consonant, draw_timbre, hertz, synthesise
+from softloc.rendering.timbres import consonant, draw_timbre, hertz, synthesise
 
 RATE_HZ = 44_100
 PLAIN = Effects(0.0, (), None, 5_000.0, 0.0, 1.0, 0.0, 1.0)

@@ -14,5 +14,5 @@ The chain: `grooves` (MIDI to notes) and `patterns` (notes by rule) -> `performa
 hits) -> `drumset` (kits to voices) -> `mixing` (hits to one signal per class) -> `desk`,
 with `rooms` and `shaping` (those signals to a mix) -> `recording` (a mix to a recording) -> `scene`
 (all of it). Beside it, from the hits to the mix: `parts` (what pitched instruments play with them),
-`backing` (recorded notes) and `synthesis` (made ones) -> `accompaniment`.
+`backing` (recorded notes) and `timbres` (made ones) -> `accompaniment`.
 """

@@ -44,7 +44,7 @@ from softloc.rendering.shaping import (
     draw_saturation,
     saturate,
 )
-from softloc.rendering.synthesis import Engine, Timbre, draw_timbre, synthesise
+from softloc.rendering.timbres import Engine, Timbre, draw_timbre, synthesise
 
 #: Label of every note.
 PITCHED = "ON"
