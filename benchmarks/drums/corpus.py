@@ -24,9 +24,9 @@ import numpy as np
 import soundfile as sf
 
 from softloc.errors import AnnotationError, SettingsError
-from softloc.files import atomic_path, write_text_atomic
+from softloc.files import atomic_path, sha256_of_files, write_text_atomic
 from softloc.rendering.grooves import Groove, load_grooves, read_notes
-from softloc.rendering.kits import SAMPLE_RATE_HZ, KitPack, load_pack
+from softloc.rendering.kits import SAMPLE_RATE_HZ, KitPack, load_pack, merge_packs
 from softloc.rendering.mixing import SampleBank
 from softloc.rendering.scene import Scene, SceneSettings, render_scene
 
@@ -53,23 +53,27 @@ class CorpusSettings:
 
 @dataclass(frozen=True, slots=True)
 class Packs:
-    """Kits and grooves of one split."""
+    """Kits and grooves of one split, and the SHA-256 of each kit pack's manifest."""
 
     kits: KitPack
     grooves: tuple[Groove, ...]
+    digests: tuple[str, ...]
 
 
-def load_packs(kits: Path, grooves: Path, settings: CorpusSettings) -> Packs:
-    """Read both packs and keep one split; raise if nothing is left to play."""
-    chosen = load_pack(kits).select(settings.split, settings.tiers)
+def load_packs(kits: Sequence[Path], grooves: Path, settings: CorpusSettings) -> Packs:
+    """Read kit packs and grooves and keep one split; raise if nothing is left to play."""
+    merged = merge_packs([load_pack(folder) for folder in kits])
+    chosen = merged.select(settings.split, settings.tiers)
     if not chosen.drums:
         raise SettingsError(
-            f"{kits} has no kits of split {settings.split} in tiers {', '.join(settings.tiers)}"
+            f"{', '.join(map(str, kits))} has no kits of split {settings.split} "
+            f"in tiers {', '.join(settings.tiers)}"
         )
+    digests = tuple(sha256_of_files(folder, ["manifest.csv"]) for folder in kits)
     played = tuple(g for g in load_grooves(grooves) if g.split == settings.split)
     if not played:
         raise SettingsError(f"{grooves} has no grooves of split {settings.split}")
-    return Packs(chosen, played)
+    return Packs(chosen, played, digests)
 
 
 def scene_generator(settings: CorpusSettings, index: int) -> np.random.Generator:
@@ -106,9 +110,9 @@ def render_corpus(
     Raises
     ------
     SettingsError
-        If the folder holds a corpus of other settings.
+        If the folder holds a corpus of other settings or kits.
     """
-    fingerprint = _fingerprint(settings)
+    fingerprint = _fingerprint(settings, packs.digests)
     bank = SampleBank()
     notes_of = functools.lru_cache(maxsize=None)(lambda groove: read_notes(groove.path))
     parts: list[dict[str, Any]] = []
@@ -127,7 +131,7 @@ def render_corpus(
         progress(len(parts), seconds)
     _write_labels(folder / "labels.csv", parts)
     manifest = {**header, "settings": asdict(settings), "renderer_version": RENDERER_VERSION}
-    manifest |= summarise(parts, packs.kits)
+    manifest |= {"kit_packs": list(packs.digests)} | summarise(parts, packs.kits)
     write_text_atomic(folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
 
 
@@ -166,8 +170,8 @@ def _count(counts: dict[str, int], names: Iterable[str]) -> None:
         counts[name] = counts.get(name, 0) + 1
 
 
-def _fingerprint(settings: CorpusSettings) -> str:
-    text = json.dumps([RENDERER_VERSION, asdict(settings)], sort_keys=True)
+def _fingerprint(settings: CorpusSettings, digests: Sequence[str]) -> str:
+    text = json.dumps([RENDERER_VERSION, asdict(settings), *digests], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -187,7 +191,8 @@ def _read_part(folder: Path, split: str, index: int, fingerprint: str) -> dict[s
         raise AnnotationError(f"{path} is damaged: delete it to render it again") from error
     if found != fingerprint:
         raise SettingsError(
-            f"{path} was rendered with other settings: choose an empty folder for this corpus"
+            f"{path} was rendered with other settings or kits: "
+            "choose an empty folder for this corpus"
         )
     return part
 
