@@ -12,13 +12,17 @@ Conventions
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import functools
 import hashlib
 import io
+import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +31,10 @@ import soundfile as sf
 
 from softloc.errors import AnnotationError, SettingsError
 from softloc.events import Onset
-from softloc.files import atomic_path, write_text_atomic
+from softloc.files import atomic_path, sha256_of_files, write_text_atomic
 from softloc.rendering.backing import BackingPack, load_backing
-from softloc.rendering.grooves import Groove, load_grooves, read_notes
-from softloc.rendering.kits import SAMPLE_RATE_HZ, KitPack, load_pack
+from softloc.rendering.grooves import Groove, Note, load_grooves, read_notes
+from softloc.rendering.kits import SAMPLE_RATE_HZ, KitPack, load_pack, merge_packs
 from softloc.rendering.mixing import SampleBank
 from softloc.rendering.scene import Scene, SceneSettings, render_scene
 
@@ -57,27 +61,34 @@ class CorpusSettings:
 
 @dataclass(frozen=True, slots=True)
 class Packs:
-    """Kits, grooves and recorded instruments (None: all are synthesised) of one split."""
+    """Kits, grooves and recorded instruments (None: all are synthesised) of one split.
+
+    `digests` are the SHA-256 of each kit pack's manifest.
+    """
 
     kits: KitPack
     grooves: tuple[Groove, ...]
+    digests: tuple[str, ...]
     backing: BackingPack | None = None
 
 
 def load_packs(
-    kits: Path, grooves: Path, settings: CorpusSettings, backing: Path | None = None
+    kits: Sequence[Path], grooves: Path, settings: CorpusSettings, backing: Path | None = None
 ) -> Packs:
     """Read the packs and keep one split; raise if nothing is left to play."""
-    chosen = load_pack(kits).select(settings.split, settings.tiers)
+    merged = merge_packs([load_pack(folder) for folder in kits])
+    chosen = merged.select(settings.split, settings.tiers)
     if not chosen.drums:
         raise SettingsError(
-            f"{kits} has no kits of split {settings.split} in tiers {', '.join(settings.tiers)}"
+            f"{', '.join(map(str, kits))} has no kits of split {settings.split} "
+            f"in tiers {', '.join(settings.tiers)}"
         )
+    digests = tuple(sha256_of_files(folder, ["manifest.csv"]) for folder in kits)
     played = tuple(g for g in load_grooves(grooves) if g.split == settings.split)
     if not played:
         raise SettingsError(f"{grooves} has no grooves of split {settings.split}")
     instruments = None if backing is None else load_backing(backing).select(settings.split)
-    return Packs(chosen, played, instruments)
+    return Packs(chosen, played, digests, instruments)
 
 
 def scene_generator(settings: CorpusSettings, index: int) -> np.random.Generator:
@@ -93,6 +104,7 @@ def render_corpus(
     *,
     header: Mapping[str, Any],
     progress: Callable[[int, float], None],
+    jobs: int = 1,
 ) -> None:
     """Render scenes until there are enough minutes, then write labels and manifest.
 
@@ -110,40 +122,89 @@ def render_corpus(
         Further entries of the manifest.
     progress : callable
         Told the number of scenes and the seconds of audio after each scene.
+    jobs : int
+        Processes that render side by side; the result is the same for any number.
 
     Raises
     ------
     SettingsError
-        If the folder holds a corpus of other settings, or of other instruments.
+        If the folder holds a corpus of other settings, kits or instruments.
     """
-    fingerprint = _fingerprint(settings, packs.backing)
-    bank = SampleBank()
-    notes_of = functools.lru_cache(maxsize=None)(lambda groove: read_notes(groove.path))
     parts: list[dict[str, Any]] = []
     seconds = 0.0
-    while seconds < 60 * minutes:
-        index = len(parts)
-        part = _read_part(folder, settings.split, index, fingerprint)
-        if part is None:
-            rng = scene_generator(settings, index)
-            scene = render_scene(
-                rng,
-                packs.kits,
-                packs.grooves,
-                settings.scene,
-                bank,
-                notes_of=notes_of,
-                backing=packs.backing,
-            )
-            part = _write_scene(scene, folder, settings.split, index, fingerprint)
-        parts.append(part)
-        seconds += part["duration_s"]
-        progress(len(parts), seconds)
+    with contextlib.closing(_parts(packs, settings, folder, jobs)) as rendered:
+        while seconds < 60 * minutes:
+            parts.append(next(rendered))
+            seconds += parts[-1]["duration_s"]
+            progress(len(parts), seconds)
     _write_labels(folder / "labels.csv", parts, "labels")
     _write_labels(folder / "pitched.csv", parts, "pitched")
     manifest = {**header, "settings": asdict(settings), "renderer_version": RENDERER_VERSION}
+    manifest |= {"kit_packs": list(packs.digests)}
     manifest |= summarise(parts, packs.kits, packs.backing)
     write_text_atomic(folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+
+
+class _Renderer:
+    """Renders the scenes of a corpus one by one, keeping what they share in memory."""
+
+    def __init__(self, packs: Packs, settings: CorpusSettings, folder: Path) -> None:
+        self.packs = packs
+        self.settings = settings
+        self.folder = folder
+        self.fingerprint = _fingerprint(settings, packs)
+        self.bank = SampleBank()
+        self.notes: dict[Path, tuple[Note, ...]] = {}
+
+    def part(self, index: int) -> dict[str, Any]:
+        """Render the scene of an index, unless it is there already."""
+        split = self.settings.split
+        part = _read_part(self.folder, split, index, self.fingerprint)
+        if part is None:
+            scene = render_scene(
+                scene_generator(self.settings, index),
+                self.packs.kits,
+                self.packs.grooves,
+                self.settings.scene,
+                self.bank,
+                notes_of=self._notes_of,
+                backing=self.packs.backing,
+            )
+            part = _write_scene(scene, self.folder, split, index, self.fingerprint)
+        return part
+
+    def _notes_of(self, groove: Groove) -> tuple[Note, ...]:
+        if groove.path not in self.notes:
+            self.notes[groove.path] = read_notes(groove.path)
+        return self.notes[groove.path]
+
+
+#: What a process that renders beside others keeps from scene to scene.
+_own: list[_Renderer] = []
+
+
+def _start(packs: Packs, settings: CorpusSettings, folder: Path) -> None:
+    _own.append(_Renderer(packs, settings, folder))
+
+
+def _own_part(index: int) -> dict[str, Any]:
+    return _own[0].part(index)
+
+
+def _parts(
+    packs: Packs, settings: CorpusSettings, folder: Path, jobs: int
+) -> Generator[dict[str, Any], None, None]:
+    """Yield the parts in order, without end; processes render some more ahead."""
+    if jobs == 1:
+        yield from map(_Renderer(packs, settings, folder).part, itertools.count())
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _start, (packs, settings, folder)) as pool:
+        ahead = deque(pool.submit(_own_part, index) for index in range(2 * jobs))
+        try:
+            for index in itertools.count(2 * jobs):
+                yield ahead.popleft().result()
+                ahead.append(pool.submit(_own_part, index))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def summarise(
@@ -211,10 +272,11 @@ def _count(counts: dict[str, int], names: Iterable[str]) -> None:
         counts[name] = counts.get(name, 0) + 1
 
 
-def _fingerprint(settings: CorpusSettings, backing: BackingPack | None) -> str:
-    instruments = () if backing is None else backing.instruments
+def _fingerprint(settings: CorpusSettings, packs: Packs) -> str:
+    instruments = () if packs.backing is None else packs.backing.instruments
     recorded = [sample.name for instrument in instruments for sample in instrument.samples]
-    text = json.dumps([RENDERER_VERSION, asdict(settings), recorded], sort_keys=True)
+    parts = [RENDERER_VERSION, asdict(settings), recorded, *packs.digests]
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -234,7 +296,8 @@ def _read_part(folder: Path, split: str, index: int, fingerprint: str) -> dict[s
         raise AnnotationError(f"{path} is damaged: delete it to render it again") from error
     if found != fingerprint:
         raise SettingsError(
-            f"{path} was rendered with other settings: choose an empty folder for this corpus"
+            f"{path} was rendered with other settings or kits: "
+            "choose an empty folder for this corpus"
         )
     return part
 

@@ -5,6 +5,8 @@ notes from ``$SOFTLOC_DATA/backing`` where that is there (without it the accompa
 synthesised), and writes ``DIR/audio/*.flac`` (44.1 kHz mono 16 bit), ``DIR/labels.csv`` (file,
 time_s, label, midi_note, velocity), ``DIR/pitched.csv`` (the same of the accompaniment's notes) and
 ``DIR/manifest.json``. A run that was interrupted goes on where it stopped.
+``--kits`` may be given several times: the packs are merged. ``--synthetic-kits 80`` adds kits that
+are synthesised first, into ``DIR/kits``.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from importlib import metadata
 from pathlib import Path
 
 from benchmarks.drums.corpus import CorpusSettings, load_packs, render_corpus
+from benchmarks.drums.synthesise import ensure_pack
 from softloc.errors import SettingsError, SoftLocError
 from softloc.rendering.accompaniment import AccompanimentSettings
 from softloc.rendering.kits import SPLITS
@@ -83,8 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{n_scenes} scenes, {seconds / 60:.1f} min, {speed:.0f} x real time", flush=True)
 
     try:
+        kits = [data_folder("drumkit", folder) for folder in options.kits or [None]]
+        if options.synthetic_kits:
+            if options.split != "train":
+                raise SettingsError("synthetic kits are of split train only")
+            kits.append(ensure_pack(options.output / "kits", options.synthetic_kits, options.seed))
         packs = load_packs(
-            data_folder("drumkit", options.kits),
+            kits,
             data_folder("grooves", options.grooves),
             settings,
             None if options.no_accompaniment else backing_folder(options.backing),
@@ -96,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.output,
             header={"command": command, "versions": versions},
             progress=progress,
+            jobs=options.jobs,
         )
     except SoftLocError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -109,7 +118,16 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=120.0, help="at least so much audio")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the corpus")
-    parser.add_argument("--kits", type=Path, help=f"drum kit pack (${DATA_VARIABLE}/drumkit)")
+    parser.add_argument(
+        "--kits",
+        type=Path,
+        action="append",
+        help=f"drum kit pack (${DATA_VARIABLE}/drumkit); several are merged",
+    )
+    parser.add_argument(
+        "--synthetic-kits", type=int, default=0, metavar="N", help="add N synthesised kits"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="processes side by side (%(default)s)")
     parser.add_argument("--grooves", type=Path, help=f"groove pack (${DATA_VARIABLE}/grooves)")
     parser.add_argument(
         "--tier-p", action="store_true", help="use kits without a licence file, too"

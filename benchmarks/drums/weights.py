@@ -24,7 +24,11 @@ from softloc.checkpoints import FORMAT_VERSION, file_sha256
 from softloc.losses import LossSettings
 from softloc.training import TrainingSettings, record_path
 
-MINUTES = {"train": 720, "valid": 20, "test": 20}
+CORPORA = {
+    "train": ("--minutes", "480", "--seed", "0", "--synthetic-kits", "80"),
+    "valid": ("--minutes", "20", "--seed", "0"),
+    "test": ("--minutes", "20", "--seed", "0"),
+}
 PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
 
 
@@ -59,10 +63,9 @@ RECIPES: Mapping[str, Recipe] = {
 def main() -> None:
     """Render what is missing, train, score, record."""
     options = _parse()
-    for split, minutes in MINUTES.items():
-        arguments = ["--split", split, "--minutes", str(minutes), "--seed", "0"]
+    for split, arguments in CORPORA.items():
         if not (options.output / split / "labels.csv").exists():
-            render([*arguments, "--jobs", "2", "-o", str(options.output / split)])
+            render(["--split", split, *arguments, "--jobs", "2", "-o", str(options.output / split)])
     model = options.output / f"{options.name}-{options.seed}.safetensors"
     if not model.exists():
         settings = RECIPES[options.name].settings(options.seed)

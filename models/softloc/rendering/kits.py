@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
-from softloc.errors import AnnotationError, AudioError
+from softloc.errors import AnnotationError, AudioError, SettingsError
 
 SAMPLE_RATE_HZ = 44_100
 
@@ -30,7 +30,8 @@ ONSET_THRESHOLD_DB = -30.0
 
 SPLITS = ("train", "valid", "test")
 
-_COLUMNS = (
+#: What a manifest must have.
+COLUMNS = (
     "path", "kit", "family", "split", "class", "articulation", "layer", "n_layers", "velocity_lo",
     "velocity_hi", "source_peak_db", "licence", "tier", "author", "source", "type", "attack_ms",
 )  # fmt: skip
@@ -173,7 +174,7 @@ def load_pack(folder: Path) -> KitPack:
     try:
         with manifest.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
-            missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise AnnotationError(f"{manifest}:1: no column {', '.join(missing)}")
             samples = [_read_row(row, manifest, reader.line_num) for row in reader]
@@ -184,6 +185,33 @@ def load_pack(folder: Path) -> KitPack:
     if not samples:
         raise AnnotationError(f"{manifest} lists no samples")
     return KitPack(_drums_of(samples))
+
+
+def merge_packs(packs: Sequence[KitPack]) -> KitPack:
+    """Put packs together.
+
+    Parameters
+    ----------
+    packs : sequence of KitPack
+        In the order in which their drums are listed.
+
+    Returns
+    -------
+    KitPack
+        All their drums.
+
+    Raises
+    ------
+    SettingsError
+        If two packs have a kit of the same name, whose samples would be confused.
+    """
+    seen: set[str] = set()
+    for pack in packs:
+        names = {drum.kit for drum in pack.drums}
+        if twice := sorted(seen & names):
+            raise SettingsError(f"two kit packs have a kit named {twice[0]}")
+        seen |= names
+    return KitPack(tuple(drum for pack in packs for drum in pack.drums))
 
 
 def decode(sample: Sample) -> NDArray[np.float32]:
@@ -227,9 +255,9 @@ def find_onset(audio: NDArray[np.float32]) -> int:
 
 def _read_row(row: Mapping[str, str | None], manifest: Path, line: int) -> Sample:
     where = f"{manifest}:{line}"
-    if None in row or any(row.get(name) is None for name in _COLUMNS):
+    if None in row or any(row.get(name) is None for name in COLUMNS):
         raise AnnotationError(f"{where}: the row has more or fewer fields than the header")
-    text = {name: str(row[name]).strip() for name in _COLUMNS}
+    text = {name: str(row[name]).strip() for name in COLUMNS}
     if text["split"] not in SPLITS:
         raise AnnotationError(
             f"{where}: unknown split {text['split']!r}: choose one of {', '.join(SPLITS)}"
