@@ -48,7 +48,7 @@ def pack(tmp_path_factory):
 
 @pytest.mark.parametrize(("articulation", "electronic"), RECIPES)
 def test_every_hit_starts_at_its_onset_and_is_clean(articulation, electronic):
-    for seed in range(8):
+    for seed in range(4):
         rng = generator(seed)
         audio = strike(articulation, rng, (1 + seed % 3) / 3, electronic=electronic)
         assert audio.dtype == np.float32
@@ -72,9 +72,7 @@ def test_equal_seeds_are_one_hit_and_others_are_not(articulation, electronic):
         assert not np.array_equal(one(generator(1), 5), one(generator(2), 5))
 
 
-@pytest.mark.parametrize(
-    "articulation", ["kick", "snare", "closed", "open", "tom_mid", "crash", "ride"]
-)
+@pytest.mark.parametrize("articulation", ["kick", "snare", "closed", "open", "tom_mid", "crash"])
 def test_takes_of_an_instrument_are_nearer_than_other_instruments(articulation):
     def spectrum(take, instrument):
         audio = strike(articulation, generator(take), instrument=instrument, electronic=False)
@@ -82,8 +80,8 @@ def test_takes_of_an_instrument_are_nearer_than_other_instruments(articulation):
         bands = np.add.reduceat(power, np.unique(np.geomspace(1, 4000, 24).astype(int)))
         return np.log(bands / bands.sum() + 1e-6)
 
-    takes = [np.abs(spectrum(1, n) - spectrum(2, n)).mean() for n in range(8)]
-    others = [np.abs(spectrum(1, n) - spectrum(1, n + 1)).mean() for n in range(8)]
+    takes = [np.abs(spectrum(1, n) - spectrum(2, n)).mean() for n in range(6)]
+    others = [np.abs(spectrum(1, n) - spectrum(1, n + 1)).mean() for n in range(6)]
     assert np.mean(takes) < 0.6 * np.mean(others)
 
 
@@ -94,7 +92,7 @@ def test_a_hat_rings_as_long_as_its_articulation_says(electronic):
         name: np.median(
             [
                 decay_ms(strike(name, generator(n), instrument=n, electronic=electronic))
-                for n in range(20)
+                for n in range(14)
             ]
         )
         for name in names
@@ -115,7 +113,7 @@ def test_softer_strokes_are_duller(articulation):
     ratios = [
         centroid_hz(strike(articulation, generator(n), 0.3, instrument=n, electronic=False))
         / centroid_hz(strike(articulation, generator(n), 1.0, instrument=n, electronic=False))
-        for n in range(15)
+        for n in range(9)
     ]
     assert np.median(ratios) < 0.95
 
@@ -158,15 +156,15 @@ def test_a_pack_reads_as_any_other(pack):
             assert sample.licence == "CC0-1.0"
 
 
-def test_a_pack_depends_on_its_seed_alone(tmp_path):
-    for name, n_kits, seed in (("a", 1, 7), ("b", 2, 7), ("c", 1, 8)):
-        synthesise.write_pack(tmp_path / name, n_kits, seed)
+def test_a_kit_depends_on_the_seed_and_its_number_alone(pack, tmp_path):
+    synthesise.write_pack(tmp_path / "same", 1, 7)
+    synthesise.write_pack(tmp_path / "other", 1, 8)
 
-    def contents(name):
-        return {path.name: path.read_bytes() for path in (tmp_path / name / "synth_0000").iterdir()}
+    def contents(folder):
+        return {path.name: path.read_bytes() for path in (folder / "synth_0000").iterdir()}
 
-    assert contents("a") == contents("b")
-    assert contents("a") != contents("c")
+    assert contents(tmp_path / "same") == contents(pack)
+    assert contents(tmp_path / "other") != contents(pack)
     assert synthesise.main(["--kits", "0", "-o", str(tmp_path / "d")]) == 1
 
 
@@ -188,7 +186,7 @@ def test_all_synthetic_kits_count_as_six_families(pack, kits):
     merged = merge_packs([load_pack(kits), load_pack(pack)]).select("train", ("A", "B"))
     settings = DrumSetSettings(electronic_share=0.0, blend_share=0.0)
     families = [
-        draw_drumset(generator(n), merged, settings).voices["kick"].drum.family for n in range(300)
+        draw_drumset(generator(n), merged, settings).voices["kick"].drum.family for n in range(200)
     ]
     # Two real families and two synthetic acoustic ones count alike, the machine an eighth.
     share = np.mean([family.startswith("synth") for family in families])
@@ -202,22 +200,22 @@ def test_a_corpus_takes_synthetic_kits(tmp_path, kits, grooves, monkeypatch, cap
     def command(folder, *options):
         return render.main(["--minutes", "0.2", "-o", str(folder), *packs, *options])
 
-    assert command(tmp_path / "a", "--synthetic-kits", "2") == 0
+    assert command(tmp_path / "a", "--synthetic-kits", "1") == 0
     manifest = json.loads((tmp_path / "a/manifest.json").read_text())
     assert {"softloc", "nobody"} == {kit["author"] for kit in manifest["kits"]}
     (made,) = (tmp_path / "a/kits").iterdir()
     with (made / "manifest.csv").open(encoding="utf-8", newline="") as file:
-        assert {row["kit"] for row in csv.DictReader(file)} == {"synth_0000", "synth_0001"}
+        assert {row["kit"] for row in csv.DictReader(file)} == {"synth_0000"}
     # The same again is complete; other kits are another corpus.
     before = (made / "manifest.csv").stat().st_mtime_ns
-    assert command(tmp_path / "a", "--synthetic-kits", "2") == 0
+    assert command(tmp_path / "a", "--synthetic-kits", "1") == 0
     assert (made / "manifest.csv").stat().st_mtime_ns == before
     assert command(tmp_path / "a") == 1
     assert "other settings or kits" in capsys.readouterr().err
     # A pack that lies elsewhere is given by name, and makes the very same corpus.
     assert command(tmp_path / "b", "--kits", str(made)) == 0
     assert (tmp_path / "b/labels.csv").read_bytes() == (tmp_path / "a/labels.csv").read_bytes()
-    assert command(tmp_path / "c", "--synthetic-kits", "2", "--split", "test") == 1
+    assert command(tmp_path / "c", "--synthetic-kits", "1", "--split", "test") == 1
     assert "split train only" in capsys.readouterr().err
 
 

@@ -218,12 +218,22 @@ def ride(
     noise = wash(drum, hit, plate, decay_s=0.6 * decay_s, attack_s=0.2 * spread_s)
     bed = layered(metal, unit(noise, hiss_db))
     ping = _ping(
-        drum, hit, (1_200.0, 12_000.0), between(drum, 0.04, 0.7), int(drum.integers(3, 18))
+        drum,
+        hit,
+        velocity,
+        range_hz=(1_200.0, 12_000.0),
+        decay_s=between(drum, 0.04, 0.7),
+        count=int(drum.integers(3, 18)),
     )
     click = contact(drum, hit, velocity, (-16, 6))
     if articulation == "ride_bell":
         bell = _ping(
-            drum, hit, (700.0, 11_000.0), between(drum, 0.2, 0.9), int(drum.integers(4, 16))
+            drum,
+            hit,
+            velocity,
+            range_hz=(700.0, 11_000.0),
+            decay_s=between(drum, 0.2, 0.9),
+            count=int(drum.integers(4, 16)),
         )
         return layered(bell, unit(bed, min(wash_db, 6.0) - drum.uniform(2.0, 12.0)), click * 0.5)
     return layered(ping, unit(bed, wash_db + 6.0 * (velocity - 1.0)), click)
@@ -232,6 +242,8 @@ def ride(
 def _ping(
     drum: np.random.Generator,
     hit: np.random.Generator,
+    velocity: float,
+    *,
     range_hz: tuple[float, float],
     decay_s: float,
     count: int,
@@ -240,7 +252,8 @@ def _ping(
     frequencies_hz = range_hz[0] * (range_hz[1] / range_hz[0]) ** drum.random(count)
     decays_s = decay_s * (frequencies_hz / range_hz[0]) ** -drum.uniform(0.0, 0.6)
     levels_db = drum.normal(0.0, 5.0, count) + hit.normal(0.0, 1.5, count)
-    levels_db += drum.uniform(-3.0, 7.0) * np.log2(frequencies_hz / range_hz[0])
+    slope_db = drum.uniform(-3.0, 7.0) - 5.0 * (1.0 - velocity)
+    levels_db += slope_db * np.log2(frequencies_hz / range_hz[0])
     phases = drum.uniform(0.0, 2 * np.pi, count)
     modes = ring(frequencies_hz, decays_s, 10 ** (levels_db / 20), phases)
     return unit(taken_up(modes, between(drum, 0.00002, 0.0007)))
