@@ -129,9 +129,24 @@ def test_the_record_tells_how_it_was_made(
     assert record["data"]["recordings"] == 3
     assert record["data"]["sha256"] == datasets[0].sha256()
     assert [row["step"] for row in record["curve"]] == [4, 8, 12]
-    assert record["best"] == min(record["curve"], key=lambda row: row["valid_loss"])
     assert {"f1_50ms", "f1_20ms"} <= set(record["best"])
     assert load_checkpoint(output).record["settings"] == record["settings"]
+
+
+def test_exact_labels_choose_by_f1_and_noisy_ones_by_the_loss(
+    datasets: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    rows = [
+        {"valid_loss": 1.0, "f1_50ms": 0.2, "f1_20ms": 0.1},
+        {"valid_loss": 2.0, "f1_50ms": 0.4, "f1_20ms": 0.2},
+        {"valid_loss": 3.0, "f1_50ms": 0.5, "f1_20ms": 0.05},
+        {"valid_loss": 4.0, "f1_50ms": math.nan, "f1_20ms": math.nan},
+    ]
+    exact, noisy = (Validation(datasets[1], clean=clean) for clean in (True, False))
+    assert max(rows, key=exact.quality) is rows[1]
+    assert max(rows, key=noisy.quality) is rows[0]
+    record = json.loads(record_path(train(datasets, tmp_path, clean=False)).read_text())
+    assert record["best"] == min(record["curve"], key=lambda row: row["valid_loss"])
 
 
 def test_noisy_validation_labels_are_counted_widely(

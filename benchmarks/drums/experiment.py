@@ -58,7 +58,7 @@ def train_once(
     with tempfile.TemporaryDirectory() as work:
         return fit(
             train,
-            Validation(valid.shorten(settings.max_validation_s, settings.seed), clean=False),
+            Validation(valid.shorten(settings.max_validation_s, settings.seed), clean=not noise_ms),
             settings,
             model,
             Path(work),

@@ -27,8 +27,8 @@ from softloc.rendering.synthesis import ELECTRONIC, PEAK, SYNTHESIS_VERSION, syn
 ONSET = 88
 
 #: Kits are drawn by family, so that all synthetic kits together count as much as six real ones.
-ACOUSTIC_FAMILIES = ("synth_a", "synth_b", "synth_c")
-ELECTRONIC_FAMILIES = ("synth_d", "synth_e", "synth_f")
+ACOUSTIC_FAMILIES = ("synth_a", "synth_b")
+ELECTRONIC_FAMILIES = ("synth_c",)
 
 MAIN = ("kick", "snare", "closed", "open", "ride")
 CLASSES: Mapping[str, str] = {

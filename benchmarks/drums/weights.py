@@ -55,8 +55,8 @@ class Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "drums": Recipe("large", 20_000),
-    "drums-small": Recipe("small", 16_000),
+    "drums": Recipe("large", 15_000),
+    "drums-small": Recipe("small", 15_000),
 }
 
 

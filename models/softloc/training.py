@@ -5,8 +5,9 @@ Conventions
 - Whatever a step draws depends on the seed and its number, so a run that was killed goes on from
   its last saved state to bit-identical weights (same machine, same number of threads).
 - What is validated and written is a running average of the weights.
-- The best weights are those with the lowest validation loss. Where validation labels are as noisy
-  as the training labels, F1 is counted at a wide tolerance and says so.
+- Where validation labels are exact, the best weights are those with the highest F1, averaged over
+  classes and tolerances; where they are as noisy as the training labels, those with the lowest
+  validation loss, and F1 is counted at a wide tolerance and says so.
 """
 
 from __future__ import annotations
@@ -178,6 +179,13 @@ class Validation:
         soft_s = softness_ms / 1000.0 if math.isfinite(softness_ms) else 0.0
         return (max(CLEAN_TOLERANCES_S[0], 2.0 * soft_s),)
 
+    def quality(self, entry: Mapping[str, float]) -> float:
+        """How good a row of the curve is: mean F1 by exact labels, else minus the loss."""
+        if not self.clean:
+            return -entry["valid_loss"]
+        scores = [value for name, value in entry.items() if name.startswith("f1_")]
+        return float(np.mean(scores)) if np.isfinite(scores).all() else -math.inf
+
 
 class Observer:
     """What a training tells while it runs; the base class says nothing."""
@@ -324,7 +332,7 @@ class _Run:
         self.losses: list[float] = []  # since the last validation
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
-        self.best_loss = math.inf
+        self.best_row: dict[str, float] = {}
 
     def begin(self, state: Mapping[str, Any] | None, *, keep_statistics: bool) -> None:
         """Start afresh, or from a saved state."""
@@ -358,13 +366,12 @@ class _Run:
     def finish(self, output: Path, record: Mapping[str, Any]) -> dict[str, Any]:
         """Write the best weights and the run record; the state is no longer needed."""
         self.average.load_state_dict(self.best)
-        row = min(self.curve, key=lambda entry: entry["valid_loss"])
         run_record = {
             **record,
             "settings": dataclasses.asdict(self.settings),
             "steps": self.steps,
             "seconds": round(self.seconds, 1),
-            "best": row,
+            "best": self.best_row,
             "data": _describe(self.data.dataset),
             "validation": {
                 **_describe(self.data.validation.dataset),
@@ -481,8 +488,9 @@ class _Run:
             entry[f"f1_{1000 * tolerance_s:g}ms"] = ratios.f_measure if ratios else math.nan
         self.curve.append(entry)
         self.losses.clear()
-        if entry["valid_loss"] < self.best_loss:
-            self.best_loss = entry["valid_loss"]
+        quality = validation.quality
+        if not self.best_row or quality(entry) > quality(self.best_row):
+            self.best_row = entry
             self.best = copy.deepcopy(self.average.state_dict())
 
     def _recording_loss(self, recording: Recording, logits: NDArray[np.float32]) -> float:
@@ -532,7 +540,7 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "filterbank": self.model.log_mel.filterbank,
             "best": self.best,
-            "best_loss": self.best_loss,
+            "best_row": self.best_row,
             "losses": self.losses,
             "curve": self.curve,
         }
@@ -543,7 +551,7 @@ class _Run:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.model.log_mel.filterbank.copy_(state["filterbank"])
-        self.best, self.best_loss = state["best"], state["best_loss"]
+        self.best, self.best_row = state["best"], state["best_row"]
         self.losses, self.curve = state["losses"], state["curve"]
 
 

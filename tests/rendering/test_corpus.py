@@ -100,6 +100,15 @@ def test_files_do_not_depend_on_the_length_or_on_what_was_there(command, tmp_pat
     assert (tmp_path / "long/audio" / names[0]).stat().st_mtime_ns == kept
 
 
+def test_processes_side_by_side_render_the_same(command, tmp_path):
+    assert command(tmp_path / "one") == 0
+    assert command(tmp_path / "two", "--jobs", "2") == 0
+    for name in ("labels.csv", "pitched.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
+    assert all(two[name] == audio for name, audio in one.items())
+
+
 def test_seeds_and_splits_differ(command, tmp_path):
     assert command(tmp_path / "a", minutes=0.05) == 0
     assert command(tmp_path / "b", minutes=0.05, seed=1) == 0

@@ -155,7 +155,7 @@ def hat(
     drum: np.random.Generator, hit: np.random.Generator, velocity: float, articulation: str
 ) -> Audio:
     """Hi-hat: one pair of plates, held together firmly, loosely, not at all, or by the foot."""
-    plate = draw_plate(drum, (250.0, 5_000.0), int(drum.integers(80, 220)), (-2.0, 12.0))
+    plate = draw_plate(drum, (450.0, 6_000.0), int(drum.integers(80, 220)), (0.0, 14.0))
     closed_s = between(drum, 0.012, 0.1)
     opened_s = between(drum, 0.16, 0.9)
     loose_s = closed_s * (opened_s / closed_s) ** drum.uniform(0.4, 0.9)
