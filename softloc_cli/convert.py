@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from softloc.errors import SettingsError, SoftLocError
+from softloc.errors import AnnotationError, SettingsError, SoftLocError
 from softloc.events import Onset, recording_stem
 from softloc.formats import (
     FIELDS,
@@ -174,8 +174,8 @@ class _Item:
     """A label file and its place below the folder that was given."""
 
     source: Path
-    folder: PurePosixPath = PurePosixPath()
-    found: bool = False  # in a folder, not named by the user
+    folder: PurePosixPath
+    found: bool  # in a folder, not named by the user
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +248,7 @@ def _plan(
 
 def _expand(path: Path) -> Iterator[_Item]:
     if not path.is_dir():
-        yield _Item(path)
+        yield _Item(path, PurePosixPath(), found=False)
         return
     n_found = 0
     for found in label_files(path):
@@ -327,6 +327,8 @@ class _Converter:
         self, item: _Item, content: LabelFile
     ) -> list[tuple[str | None, list[tuple[Path, str]]]]:
         recordings = content.recordings
+        if not recordings:
+            raise AnnotationError(f"{item.source}: the table names no recording")
         if None in recordings or (len(recordings) == 1 and self.plan.file is not None):
             return [(name, self.plan.targets(item)) for name in recordings]
         if self.plan.folder is None:
@@ -348,10 +350,11 @@ class _Converter:
 
     def _targets_of_recording(self, item: _Item, name: str | None) -> list[tuple[Path, str]]:
         place = PurePosixPath(name or "")
-        if place.is_absolute() or ".." in place.parts or ":" in place.parts[0]:
+        drive = place.parts[0].endswith(":") if place.parts else True
+        if drive or place.is_absolute() or ".." in place.parts:
             raise SettingsError(
-                f"{item.source}: the recording {name!r} lies outside of the folder of the table, so "
-                "its result would lie outside of -o"
+                f"{item.source}: the recording {name!r} lies outside of the table's folder, so its "
+                "result would lie outside of -o"
             )
         return self.plan.targets(item, name)
 
@@ -402,7 +405,7 @@ class _Converter:
 
 
 def _find_recording(audio: Path, name: str, folder: PurePosixPath) -> Path:
-    """Recording of labels: the one that was named, else the one of the same stem in the folder."""
+    """Find the recording of labels: the one that was named, else that of the same stem."""
     from softloc.audio import AUDIO_SUFFIXES
 
     if not audio.is_dir():

@@ -110,6 +110,8 @@ class _Reader:
         except expat.ExpatError as error:
             reason = expat.ErrorString(error.code)
             fail(self._path, error.lineno, f"this is not readable XML: {reason}")
+        except (LookupError, ValueError) as error:  # an encoding that Python or expat has not
+            fail(self._path, 1, f"this is not readable XML: {error}")
         return self._top.children[0]
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:

@@ -71,7 +71,7 @@ class Format:
     suffixes : tuple of str
         File suffixes that mean it; may be empty.
     suffix : str
-        Suffix that a result gets.
+        Suffix that a result gets, or that such files usually have.
     render : callable or None
         Content of the file, from sorted events; None where the form is only read.
     is_text : bool
@@ -122,6 +122,7 @@ def _midi(onsets: Sequence[Onset], context: WriteContext) -> bytes:
 
 
 _MICROSECOND_S = 1e-6
+_NAMED = "only where --from names it: its names become drum classes"
 
 FORMATS: Mapping[str, Format] = {
     row.name: row
@@ -159,12 +160,12 @@ FORMATS: Mapping[str, Format] = {
             remark="needs the recording's sample rate",
         ),
         Format("idmt", "IDMT-SMT-Drums XML", (".xml",)),
-        Format("enst", "ENST-Drums text", remark="names become drum classes"),
-        Format("mdb", "MDB Drums text, class or subclass", remark="names become drum classes"),
-        Format("rbma8", "RBMA13 text, eight classes", remark="numbers become drum classes"),
-        Format("basic-pitch", "basic-pitch CSV"),
-        Format("madmom", "madmom notes, `onset note duration velocity`"),
-        Format("beats", "beats of beat_this and madmom"),
+        Format("enst", "ENST-Drums text", (), ".txt", remark=_NAMED),
+        Format("mdb", "MDB Drums text, class or subclass", (), ".txt", remark=_NAMED),
+        Format("rbma8", "RBMA13 text, eight classes", (), ".txt", remark=_NAMED),
+        Format("basic-pitch", "basic-pitch CSV", (), ".csv"),
+        Format("madmom", "madmom notes, `onset note duration velocity`", (), ".notes"),
+        Format("beats", "beats of beat_this and madmom", (), ".beats"),
     )
 }  # fmt: skip
 
@@ -347,6 +348,7 @@ def render_file(
         If an event cannot be held by the format: a time before 0 or a label without a note in MIDI,
         a label with a tab or a line break in TSV.
     """
+    path = Path(path)
     name = format or format_of_path(path)
     if name is None:
         suffixes = [suffix for known in WRITABLE for suffix in FORMATS[known].suffixes]
@@ -371,7 +373,7 @@ def formats_table() -> str:
     for row in FORMATS.values():
         writes = row.render is not None
         kept = ["yes" if name in row.holds else "" for name in list(FIELDS)[1:]]
-        suffixes = " ".join(row.suffixes or ((row.suffix,) if writes else ("--from",)))
+        suffixes = " ".join(row.suffixes or (row.suffix,))
         error = _error_in_words(row.time_step_s) if writes else ""
         rows.append(
             [
