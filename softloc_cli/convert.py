@@ -133,7 +133,7 @@ def convert(
             sample_rate_hz=sample_rate,
             skip_existing=skip_existing,
         )
-        plan.refuse_existing(skip=skip_existing)
+        plan.check_targets(skip=skip_existing)
         n_failed = _run(converter, plan, quiet=quiet)
         if not quiet:
             converter.report_losses()
@@ -197,7 +197,7 @@ class _Plan:
         stem = recording_stem(place.name)
         return [(base / f"{stem}{FORMATS[name].suffix}", name) for name in self.formats]
 
-    def refuse_existing(self, *, skip: bool) -> None:
+    def check_targets(self, *, skip: bool) -> None:
         """Refuse before any work that a result hits an input, another result, or an old file."""
         sources = {item.source.resolve() for item in self.items}
         taken: dict[Path, Path] = {}
@@ -400,8 +400,8 @@ class _Converter:
         """Say in a line for each format what it did not keep."""
         for name, counts in self.losses.items():
             if counts:
-                lost = ", ".join(f"{FIELDS[part]} ({n} events)" for part, n in counts.items())
-                report(f"{name} cannot hold, so not kept: {lost}")
+                lost = ", ".join(f"{FIELDS[part]} of {n}" for part, n in counts.items())
+                report(f"{name} cannot hold, so not kept: {lost} events")
 
 
 def _find_recording(audio: Path, name: str, folder: PurePosixPath) -> Path:

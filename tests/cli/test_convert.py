@@ -57,7 +57,7 @@ def test_losses_are_one_line(labels: Path, tmp_path: Path) -> None:
     _, stderr = run(labels, tmp_path / "b.mid")
     assert stderr.splitlines() == [
         f"{labels}: 2 events",
-        "midi cannot hold, so not kept: confidence (1 events), annotator (1 events)",
+        "midi cannot hold, so not kept: confidence of 1, annotator of 1 events",
     ]
     _, stderr = run(labels, tmp_path / "b.json")
     assert stderr.splitlines() == [f"{labels}: 2 events"]

@@ -155,6 +155,14 @@ def test_jams_of_two_annotators_are_apart_as_in_a_table(tmp_path: Path) -> None:
     assert [(onset.time_s, onset.annotator) for onset in read] == [(0.5, "ann"), (0.51, "bob")]
 
 
+def test_jams_keeps_the_note_of_a_class(tmp_path: Path) -> None:
+    toms = [Onset(0.5, "TT", midi_note=50), Onset(1.0, "TT", midi_note=50)]
+    write_onsets(tmp_path / "a.jams", toms)
+    assert read_onsets(tmp_path / "a.jams") == toms
+    write_onsets(tmp_path / "b.jams", [*toms, Onset(2.0, "TT", midi_note=41)])
+    assert {onset.midi_note for onset in read_onsets(tmp_path / "b.jams")} == {None}
+
+
 def test_jams_without_a_length_says_what_stands_for_it(tmp_path: Path) -> None:
     write_onsets(tmp_path / "a.jams", [Onset(0.5, "KD")])
     document = jams.load(str(tmp_path / "a.jams"), strict=True)

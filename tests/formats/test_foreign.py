@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 from pathlib import Path
 
 import pytest
 
 from softloc.errors import AnnotationError, SettingsError
+from softloc.events import Onset
 from softloc.formats import FORMATS, read_label_file, read_onsets
-from softloc.formats.foreign import FOREIGN_NAMES
-from softloc.vocabulary import DRUM_LABELS, label_of_note
+from softloc.formats.foreign import FOREIGN_NAMES, rename_foreign
+from softloc.vocabulary import DRUM_LABELS, fold_label, label_of_note, load_note_map
 
 FOREIGN = Path(__file__).parents[1] / "golden" / "foreign"
 
@@ -148,6 +150,31 @@ def test_empty_files_of_any_form(tmp_path: Path) -> None:
         content = read_label_file(tmp_path / "a.txt", format=form)
         assert content.recordings == {None: []}
         assert FORMATS[content.form].render is not None
+
+
+@pytest.mark.data
+def test_real_subclasses_fold_into_the_classes_of_their_authors(data_root: Path) -> None:
+    """Side sticks are other percussion to MDB Drums and snares to us; all else agrees."""
+    with (data_root / "drums-dev" / "labels-original.csv").open(newline="") as file:
+        pairs = {(row["subclass"], row["label"]) for row in csv.DictReader(file)}
+    assert len(pairs) > 15
+    for subclass, label in pairs:
+        renamed = rename_foreign(Onset(0.0, subclass), "mdb").label
+        expected = "SD" if subclass == "SST" else label
+        assert (fold_label(renamed, "5") or renamed) == expected
+
+
+@pytest.mark.data
+def test_real_kits_send_no_unknown_note(data_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    paths = sorted((data_root / "grooves" / "drummer2").rglob("*.mid"))
+    roland = load_note_map("roland-td")
+    with caplog.at_level(logging.WARNING, logger="softloc"):
+        for path in paths:
+            plain, mapped = read_onsets(path), read_onsets(path, note_map=roland)
+            assert plain == mapped != []
+            assert {onset.midi_note for onset in mapped} <= set(roland.read)
+    assert not caplog.records
+    assert paths
 
 
 def test_unknown_form_is_refused(tmp_path: Path) -> None:

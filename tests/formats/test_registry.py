@@ -122,9 +122,14 @@ def test_lost_fields() -> None:
         "confidence": 2, "time_std_s": 1, "annotator": 1, "softness_ms": 1,
     }  # fmt: skip
     # The note of KD is implied by the class, that of the high tom is not.
-    assert lost_fields(onsets, "jams") == {
-        "midi_note": 1, "velocity": 1, "time_std_s": 1, "softness_ms": 1,
+    assert lost_fields(onsets, "svl") == {
+        "midi_note": 1, "velocity": 1, "confidence": 2, "time_std_s": 1, "annotator": 1,
+        "softness_ms": 1,
     }  # fmt: skip
+    # JAMS has a note for each class, which is lost only where a class has several.
+    assert lost_fields(onsets, "jams") == {"velocity": 1, "time_std_s": 1, "softness_ms": 1}
+    toms = [Onset(0.1 * note, "TT", midi_note=note) for note in (41, 45, 45, 50)]
+    assert lost_fields(toms, "jams") == {"midi_note": 2}
     assert lost_fields(onsets, "onsets")["label"] == 2
     assert lost_fields([], "onsets") == {}
 

@@ -6,6 +6,7 @@ Another format is another file here and another row in `FORMATS`. `formats_table
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +79,8 @@ class Format:
         Whether it may be printed.
     holds : frozenset of str
         Which of `FIELDS` it holds.
+    note_by_class : bool
+        It holds a MIDI note where all events of a class and annotator have the same.
     time_step_s : float or None
         Step that times are rounded to, so half of it is the largest error; 0 is exact, None is one
         sample of the recording.
@@ -92,6 +95,7 @@ class Format:
     render: Callable[[Sequence[Onset], WriteContext], bytes] | None = None
     is_text: bool = True
     holds: frozenset[str] = frozenset()
+    note_by_class: bool = False
     time_step_s: float | None = 0.0
     remark: str = ""
 
@@ -131,7 +135,8 @@ FORMATS: Mapping[str, Format] = {
             "midi", "Standard MIDI file, General MIDI drums", (".mid", ".midi"), ".mid", _midi,
             is_text=False, holds=frozenset({"label", "midi_note", "velocity"}),
             time_step_s=60.0 / DEFAULT_TEMPO_BPM / TICKS_PER_QUARTER,
-            remark="labels are notes: own names need --note-map both ways; nothing before 0 s",
+            remark="labels are notes: own names need --note-map both ways; nothing before 0 s; "
+            "the error is that at 120 BPM",
         ),
         Format("csv", "table with a header", (".csv",), ".csv", _text(render_csv),
                holds=_ALL, time_step_s=_MICROSECOND_S),
@@ -151,7 +156,7 @@ FORMATS: Mapping[str, Format] = {
                _document(render_events_json), holds=_ALL),
         Format(
             "jams", "JAMS, namespace `onset`", (".jams",), ".jams", _document(render_jams),
-            holds=frozenset({"label", "confidence", "annotator"}),
+            holds=frozenset({"label", "confidence", "annotator"}), note_by_class=True,
             remark="one MIDI note a class; nothing before 0 s",
         ),
         Format(
@@ -215,11 +220,29 @@ def lost_fields(onsets: Sequence[Onset], format: str) -> dict[str, int]:  # noqa
         Number of events for each of `FIELDS` that is lost; empty where all of it is kept. A note
         that the label itself implies is not lost, nor a label that only says "onset".
     """
-    holds = format_named(format).holds
+    row = format_named(format)
     counts = {
-        name: sum(_has_own(onset, name) for onset in onsets) for name in FIELDS if name not in holds
+        name: sum(_has_own(onset, name) for onset in onsets)
+        for name in FIELDS
+        if name not in row.holds
     }
+    if row.note_by_class:
+        counts["midi_note"] = _count_mixed_notes(onsets)
     return {name: count for name, count in counts.items() if count}
+
+
+def _count_mixed_notes(onsets: Sequence[Onset]) -> int:
+    """Events with a note of their own in classes (of an annotator) that have several notes."""
+    notes: dict[tuple[str, str | None], set[int | None]] = defaultdict(set)
+    for onset in onsets:
+        implied = note_of_label(onset.label)
+        notes[onset.label, onset.annotator].add(
+            implied if onset.midi_note is None else onset.midi_note
+        )
+    return sum(
+        _has_own(onset, "midi_note") and len(notes[onset.label, onset.annotator]) > 1
+        for onset in onsets
+    )
 
 
 def _has_own(onset: Onset, name: str) -> bool:
