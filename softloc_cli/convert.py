@@ -151,15 +151,14 @@ def _run(converter: _Converter, plan: _Plan, *, quiet: bool) -> int:
         for item in plan.items:
             try:
                 said = converter.convert(item)
-            except NotLabelsError:
-                if not item.found:
-                    raise
-                skipped.append(str(item.source))
             except SoftLocError as error:
-                if len(plan.items) == 1:
+                if item.found and isinstance(error, NotLabelsError):
+                    skipped.append(str(item.source))
+                elif len(plan.items) == 1:
                     raise
-                n_failed += 1
-                report(f"error: {error}")
+                else:
+                    n_failed += 1
+                    report(f"error: {error}")
             else:
                 if not quiet:
                     report(said)
@@ -301,6 +300,7 @@ class _Converter:
     sample_rate_hz: float | None
     skip_existing: bool
     losses: dict[str, Counter[str]] = field(default_factory=dict)
+    written: set[Path] = field(default_factory=set)
 
     def convert(self, item: _Item) -> str:
         """Convert a file; returns what to say of it."""
@@ -316,6 +316,7 @@ class _Converter:
             if missing:
                 provenance = self._provenance(item, content, recording, missing)
                 for path, name in missing:
+                    self._refuse_written(path, item)
                     self._write(path, name, onsets, provenance)
                 n_events += len(onsets)
                 n_written += len(missing)
@@ -357,6 +358,12 @@ class _Converter:
                 "result would lie outside of -o"
             )
         return self.plan.targets(item, name)
+
+    def _refuse_written(self, path: Path, item: _Item) -> None:
+        """Refuse what could not be known before: a recording of a table hits another result."""
+        if path in self.written:
+            raise SettingsError(f"{item.source}: {path} is the result of another input already")
+        self.written.add(path)
 
     def _write(
         self, path: Path, name: str, onsets: Sequence[Onset], provenance: Provenance

@@ -134,6 +134,21 @@ def test_tables_that_cannot_be_split(tmp_path: Path) -> None:
     assert "names no recording" in stderr
 
 
+def test_a_table_does_not_hit_the_result_of_another_input(labels: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("file,time,label\nsong.wav,0.25,KD\n")
+    for inputs in ((tmp_path / "t.csv", labels), (labels, tmp_path / "t.csv")):
+        out = tmp_path / inputs[0].stem
+        run(*inputs, "-o", out, "-f", "tsv", code=3)
+        assert times(out / "song.tsv") == ([(0.25, "KD")] if inputs[0].stem == "t" else PAIRS)
+
+
+def test_a_named_file_that_is_no_label_file_fails_alone(labels: Path, tmp_path: Path) -> None:
+    (tmp_path / "prose.txt").write_text("prose\n")
+    _, stderr = run(tmp_path / "prose.txt", labels, "-o", tmp_path / "out", "-f", "tsv", code=3)
+    assert "prose.txt, line 1: 'prose' is neither" in stderr
+    assert times(tmp_path / "out" / "song.tsv") == PAIRS
+
+
 def test_existing_results_are_kept_unless_told(labels: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(labels, "-o", out, "-f", "tsv")

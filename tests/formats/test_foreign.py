@@ -71,6 +71,13 @@ def test_notes_with_velocities(
     assert [(onset.time_s, onset.label, onset.velocity) for onset in read] == expected
 
 
+def test_names_in_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("file,time,label\na.wav,0.5,CHH\na.wav,0.75,SST\n")
+    read = read_onsets(path, format="mdb")
+    assert [(onset.label, onset.midi_note) for onset in read] == [("HH", 42), ("SD", 37)]
+
+
 def test_every_form_that_is_only_read_has_a_file() -> None:
     covered = {"idmt", "enst", "mdb", "rbma8", "basic-pitch", "madmom", "beats"}
     assert {name for name, row in FORMATS.items() if row.render is None} == covered
@@ -89,6 +96,7 @@ def test_names_lead_to_classes() -> None:
         ("enst", "0.5 BD\n", r"line 1: 'BD' is no name of enst"),
         ("mdb", "0.5 KD\n\n0.6 CRH\n", r"line 3: 'CRH' is no name of mdb: did you mean"),
         ("rbma8", "0.5 8\n", r"line 1: '8' is no name of rbma8"),
+        ("enst", "time,label\n0.5,bd\n0.6,kd\n", r"line 3: 'kd' is no name of enst: did you mean"),
         ("enst", "0.5\n", r"line 1: 'ON' is no name of enst"),
         ("enst", "nan bd\n", r"line 1: the time is 'nan'"),
         ("madmom", "0.5 KD\n", r"line 1: a note of madmom is written as: onset note"),

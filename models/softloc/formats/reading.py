@@ -15,7 +15,7 @@ Conventions
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -51,6 +51,9 @@ from softloc.formats.tables import (
 )
 from softloc.vocabulary import DRUM_LABELS, NoteMap
 
+#: Formats that their suffix tells; text tells its form itself.
+_DOCUMENTS = ("midi", "json", "jams", "svl", "idmt")
+_TABLES = ("csv", "basic-pitch")
 _DUPLICATE_S = 0.001
 _LOG = logging.getLogger(__name__)
 
@@ -155,10 +158,6 @@ def _known_by_suffix(path: Path) -> str | None:
     return next((name for name in _DOCUMENTS if suffix in FORMATS[name].suffixes), None)
 
 
-#: Formats that their suffix tells; text tells its form itself.
-_DOCUMENTS = ("midi", "json", "jams", "svl", "idmt")
-
-
 def _read_document(path: Path, name: str | None, note_map: NoteMap | None) -> LabelFile | None:
     """Read what is no plain text; None leaves it to `_read_text_file`."""
     if name == "midi":
@@ -186,15 +185,12 @@ def _read_text_file(path: Path, name: str | None) -> LabelFile:
         return LabelFile(writable or format_of_path(path) or "tsv", {None: []})
     names = name if name in FOREIGN_NAMES else None
     form = None if names else name
-    if form in _TABLES or (form is None and _starts_table(lines[0].text)):
-        return LabelFile("csv", _read_table(text, lines, path))
-    _refuse_prose(lines[0], path)
     rename = None if names is None else partial(rename_foreign, names=names)
+    if form in _TABLES or (form is None and _starts_table(lines[0].text)):
+        return LabelFile("csv", _read_table(text, lines, path, rename))
+    _refuse_prose(lines[0], path)
     found, onsets = parse_plain(lines, path, form=form, rename=rename)
     return LabelFile(found, {None: onsets})
-
-
-_TABLES = ("csv", "basic-pitch")
 
 
 def _starts_table(first: str) -> bool:
@@ -208,11 +204,13 @@ def _starts_table(first: str) -> bool:
     return is_number(before_comma) or not is_number(before_space)
 
 
-def _read_table(text: str, lines: list[Line], path: Path) -> dict[str | None, list[Onset]]:
+def _read_table(
+    text: str, lines: list[Line], path: Path, rename: Callable[[Onset], Onset] | None
+) -> dict[str | None, list[Onset]]:
     recordings: dict[str | None, list[Onset]] = {}
     if not has_file_column(lines[0].text):
         recordings[None] = []
-    for file, onset in parse_table(text, lines, path):
+    for file, onset in parse_table(text, lines, path, rename):
         events = recordings.setdefault(file, [])
         if onset is not None:
             events.append(onset)
