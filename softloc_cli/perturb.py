@@ -13,6 +13,7 @@ from softloc.errors import AnnotationError, SettingsError
 from softloc.events import Corpus, recording_stem
 from softloc.files import write_bytes_atomic
 from softloc.formats import (
+    FileForm,
     corpus_sha256,
     format_of_path,
     read_corpus_and_forms,
@@ -145,7 +146,7 @@ def _check_output(corpus: Corpus, out: Path, overwrite: bool) -> None:
         raise SettingsError(f"{out}: the labels of a corpus are written as .csv")
 
 
-def _write(corpus: Corpus, forms: Mapping[str, str], out: Path, comment: str) -> None:
+def _write(corpus: Corpus, forms: Mapping[str, FileForm], out: Path, comment: str) -> None:
     if corpus.kind == "table":
         write_corpus_csv(out, corpus, comments=[comment])
         return
@@ -156,8 +157,10 @@ def _write(corpus: Corpus, forms: Mapping[str, str], out: Path, comment: str) ->
         # Text keeps the form it had, which the suffix alone does not tell.
         same = path.suffix.lower() == Path(name).suffix.lower()
         try:
-            form = forms[name] if same else None
-            contents[path] = render_file(path, onsets, format=form, comment=comment)
+            form = forms[name].name if same else None
+            contents[path] = render_file(
+                path, onsets, format=form, comment=comment, provenance=forms[name].provenance
+            )
         except AnnotationError as error:
             raise AnnotationError(f"{name}: {error}") from error
     for path, content in contents.items():

@@ -19,7 +19,8 @@ def made() -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "name",
     [
-        "events.csv", "events.tsv.txt", "events.audacity.txt", "events.mid", "labels.csv",
+        "events.csv", "events.tsv.txt", "events.audacity.txt", "events.mid", "events.json",
+        "events.jams", "events.svl", "labels.csv",
         "perturbed-normal.csv", "perturbed-rounded.csv", "perturbed-uniform.csv",
         "perturbed-shift.csv", "perturbed-skew.csv", "perturbed-laplace.csv", "scores.json",
     ],
@@ -29,4 +30,9 @@ def test_result_equals_the_stored_one(name: str, made: dict[str, bytes]) -> None
 
 
 def test_no_golden_file_is_forgotten(made: dict[str, bytes]) -> None:
-    assert len(made) == 12
+    assert len(made) == 15
+
+
+def test_page_on_formats_has_the_table_of_the_registry() -> None:
+    regenerate = runpy.run_path(str(GOLDEN / "regenerate.py"))
+    assert regenerate["FORMATS_PAGE"].read_text(encoding="utf-8") == regenerate["formats_page"]()

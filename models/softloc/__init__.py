@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from softloc.errors import SoftLocError
     from softloc.events import Corpus, Onset
-    from softloc.formats import read_corpus, read_onsets, write_onsets
+    from softloc.formats import Provenance, read_corpus, read_onsets, write_onsets
     from softloc.loss import SoftLocLoss, count_nll, soft_localization_loss, softloc_loss
     from softloc.pipeline import Transcriber, load
 
 _HOMES = {
     "Corpus": "events",
     "Onset": "events",
+    "Provenance": "formats",
     "SoftLocError": "errors",
     "SoftLocLoss": "loss",
     "Transcriber": "pipeline",
@@ -36,6 +37,7 @@ _HOMES = {
 __all__ = [
     "Corpus",
     "Onset",
+    "Provenance",
     "SoftLocError",
     "SoftLocLoss",
     "Transcriber",

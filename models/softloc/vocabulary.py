@@ -7,46 +7,36 @@ Conventions
   is left out of it. Vocabularies of equal size elsewhere differ (magenta's three fold toms into the
   snare), so results always name the vocabulary.
 - ``OT`` (other percussion) is read and counted, never written and never scored.
-- Kick is written as 36: what DAWs, samplers, Groove and E-GMD use.
+- Kick is written as 36: what DAWs, samplers, Groove and E-GMD use. The notes themselves are data
+  (`softloc.note_maps`).
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from softloc.errors import SettingsError
+from softloc.note_maps import SHIPPED, SUFFIXES, NotesByLabel, read_map, shipped_map
 
 OTHER = "OT"
 
+_GENERAL_MIDI = shipped_map("gm")
+
 #: Note that each drum label is written as (General MIDI percussion, channel 10).
 WRITE_NOTES: Mapping[str, int] = {
-    "KD": 36, "SD": 38, "HH": 42, "OH": 46, "TT": 45, "CY": 49, "RD": 51, "BE": 53, "CL": 75,
-    "ON": 76,
-}  # fmt: skip
+    label: notes[0] for label, notes in _GENERAL_MIDI.items() if label != OTHER
+}
 
 #: Notes read as each drum label: General MIDI, and what Roland kits add (22, 26, 58).
 READ_NOTES: Mapping[str, tuple[int, ...]] = {
-    "KD": (35, 36),
-    "SD": (37, 38, 40),
-    "HH": (22, 42, 44),
-    "OH": (26, 46),
-    "TT": (41, 43, 45, 47, 48, 50, 58),
-    "CY": (49, 52, 55, 57),
-    "RD": (51, 59),
-    "BE": (53,),
-    "CL": (75,),
-    "ON": (76,),
+    label: notes for label, notes in _GENERAL_MIDI.items() if label != OTHER
 }
 
-#: Notes of other percussion that General MIDI names: clap, tambourine, cowbell.
-KNOWN_OTHER_NOTES: tuple[int, ...] = (39, 54, 56)
-
-#: Notes that other programs write, for those who must feed them (`parse_note_map`).
-NOTE_MAPS: Mapping[str, Mapping[str, int]] = {
-    "gm": WRITE_NOTES,
-    "adtof5": {"KD": 35, "SD": 38, "TT": 47, "HH": 42, "CY": 49},
-}
+#: Notes of other percussion that are nothing to wonder about: clap, tambourine, cowbell.
+KNOWN_OTHER_NOTES: tuple[int, ...] = _GENERAL_MIDI[OTHER]
 
 _LABEL_OF_NOTE: Mapping[int, str] = {
     note: label for label, notes in READ_NOTES.items() for note in notes
@@ -91,39 +81,73 @@ def is_note_label(label: str) -> bool:
     return label.isascii() and label.isdigit() and len(label) <= 3 and int(label) <= 127
 
 
-def parse_note_map(text: str) -> dict[str, int]:
-    """Read the text of ``--note-map``: the notes to write labels as.
+@dataclass(frozen=True, slots=True)
+class NoteMap:
+    """Notes of labels that go before the General MIDI ones.
+
+    Attributes
+    ----------
+    write : Mapping[str, int]
+        Note that a label is written as; never one for `OTHER`, which keeps the note it was read
+        from.
+    read : Mapping[int, str]
+        Label that a note is read as.
+    """
+
+    write: Mapping[str, int]
+    read: Mapping[int, str]
+
+
+def load_note_map(text: str) -> NoteMap:
+    """Read what ``--note-map`` names.
 
     Parameters
     ----------
     text : str
-        A name in `NOTE_MAPS`, or ``label=note`` pairs separated by commas (``kick=36,clap=39``).
+        A map that comes along (`softloc.note_maps.SHIPPED`), a ``.toml`` or ``.csv`` file, or
+        ``label=note`` pairs separated by commas (``kick=36,clap=39``).
 
     Returns
     -------
-    dict
-        Label to MIDI note.
+    NoteMap
+        Notes to write and to read. A note of several labels is read as the first one.
 
     Raises
     ------
     SettingsError
-        If the name is unknown or a note is not a number 0-127.
+        If the name is unknown, the file cannot be read, or a note is not a number 0-127.
     """
+    notes = _notes_by_label(text)
+    read: dict[int, str] = {}
+    for label, own in notes.items():
+        for note in own:
+            read.setdefault(note, label)
+    return NoteMap({label: own[0] for label, own in notes.items() if label != OTHER}, read)
+
+
+def parse_note_map(text: str) -> dict[str, int]:
+    """Read the notes to write labels as from what ``--note-map`` names (see `load_note_map`)."""
+    return dict(load_note_map(text).write)
+
+
+def _notes_by_label(text: str) -> NotesByLabel:
+    if text in SHIPPED:
+        return shipped_map(text)
+    if text.lower().endswith(SUFFIXES):
+        return read_map(Path(text))
     if "=" not in text:
-        if text not in NOTE_MAPS:
-            raise SettingsError(
-                f"unknown note map {text!r}: use {', '.join(NOTE_MAPS)}, or label=note pairs "
-                "such as kick=36,clap=39"
-            )
-        return dict(NOTE_MAPS[text])
-    notes = {}
+        raise SettingsError(
+            f"unknown note map {text!r}: use {', '.join(SHIPPED)}, a {' or '.join(SUFFIXES)} file, "
+            "or label=note pairs such as kick=36,clap=39"
+        )
+    notes: dict[str, tuple[int, ...]] = {}
     for pair in text.split(","):
         label, _, note = (part.strip() for part in pair.partition("="))
         if not label or not is_note_label(note):
             raise SettingsError(
                 f"cannot read {pair!r} in the note map: write label=note, the note being 0-127"
             )
-        notes[label] = int(note)
+        notes[label] = (*notes.get(label, ()), int(note))
     return notes
 
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from softloc.events import Corpus, Onset
 from softloc.formats import (
+    Provenance,
     read_corpus,
     read_label_file,
     read_onsets,
@@ -74,6 +75,27 @@ def test_same_seed_same_bytes_under_any_name(table: Path, tmp_path: Path) -> Non
     one, two, other = ((tmp_path / f"{name}.csv").read_bytes() for name in ("one", "two", "other"))
     assert one == two
     assert one != other
+
+
+@pytest.mark.parametrize("suffix", ["json", "jams", "svl"])
+def test_documents_keep_what_they_know(suffix: str, tmp_path: Path) -> None:
+    known = Provenance(sample_rate_hz=48_000.0)
+    write_onsets(tmp_path / f"a.{suffix}", EVENTS, provenance=known)
+    run(tmp_path / f"a.{suffix}", "-o", tmp_path / f"b.{suffix}", *NOISE)
+    content = read_label_file(tmp_path / f"b.{suffix}")
+    assert content.provenance.sample_rate_hz == 48_000.0
+    assert len(content.recordings[None]) == len(EVENTS)
+    assert "softloc perturb noise=normal:25ms" in (tmp_path / f"b.{suffix}").read_text()
+
+
+def test_what_is_only_read_is_not_perturbed(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(
+        "<instrumentRecording><event><onsetSec>1</onsetSec><instrument>KD</instrument></event>"
+        "</instrumentRecording>"
+    )
+    assert "idmt is only read" in run(tmp_path / "a.xml", "-o", tmp_path / "b.xml", code=2)
+    run(tmp_path / "a.xml", "-o", tmp_path / "b.csv")
+    assert read_onsets(tmp_path / "b.csv")[0].time_s == 1.0
 
 
 def test_no_noise_changes_only_the_comment(table: Path, tmp_path: Path) -> None:

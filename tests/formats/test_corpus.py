@@ -95,7 +95,9 @@ def test_forms_are_told_apart(tmp_path: Path) -> None:
     for form in ("tsv", "audacity", "onsets"):
         write_onsets(tmp_path / f"{form}.txt", [Onset(0.5, "KD")], format=form)
     corpus, forms = read_corpus_and_forms(tmp_path)
-    assert forms == {f"{form}.txt": form for form in ("tsv", "audacity", "onsets")}
+    assert {name: form.name for name, form in forms.items()} == {
+        f"{form}.txt": form for form in ("tsv", "audacity", "onsets")
+    }
     assert set(forms) == set(corpus.recordings)
 
 

@@ -1,4 +1,4 @@
-"""Make the golden files of formats, perturb and evaluation again.
+"""Make the golden files of formats, perturb and evaluation again, and the table of formats.
 
 Run ``python tests/golden/regenerate.py`` after a change that is meant to change results, look at
 the difference, and say in the changelog what changed.
@@ -15,10 +15,28 @@ import numpy as np
 
 from softloc.evaluation import EvaluationSettings, evaluate, to_json
 from softloc.events import Corpus, Onset, sort_onsets
-from softloc.formats import render_corpus_csv, render_text, write_onsets
+from softloc.formats import (
+    Provenance,
+    WriteContext,
+    formats_table,
+    render_corpus_csv,
+    render_text,
+    write_onsets,
+)
 from softloc.perturb import Noise, PerturbSettings, perturb
 
 GOLDEN = Path(__file__).parent
+FORMATS_PAGE = GOLDEN.parents[1] / "docs" / "formats.md"
+
+PROVENANCE = Provenance(
+    model_id="golden",
+    vocabulary="9",
+    recording="song.wav",
+    sha256="0123456789abcdef" * 4,
+    duration_s=2.5,
+    sample_rate_hz=44_100,
+    softloc_version="0",
+)
 
 PERTURBATIONS = {
     "normal": PerturbSettings(noise=Noise("normal", 25.0)),
@@ -59,6 +77,9 @@ def golden_files() -> dict[str, bytes]:
     """Content of every golden file, by name."""
     texts = {f"events.{form}.txt": render_text(events(), form) for form in ("tsv", "audacity")}
     texts["events.csv"] = render_text(events(), "csv")
+    for form in ("json", "jams", "svl"):
+        context = WriteContext(comment="golden", provenance=PROVENANCE)
+        texts[f"events.{form}"] = render_text(events(), form, context)
     corpus = labels()
     texts["labels.csv"] = render_corpus_csv(corpus.recordings, [])
     for name, settings in PERTURBATIONS.items():
@@ -76,7 +97,15 @@ def golden_files() -> dict[str, bytes]:
     return files
 
 
+def formats_page() -> str:
+    """Text of the page on formats, its table made from the registry."""
+    before, _, rest = FORMATS_PAGE.read_text(encoding="utf-8").partition("<!-- formats -->\n")
+    _, end, after = rest.partition("<!-- /formats -->")
+    return f"{before}<!-- formats -->\n{formats_table()}{end}{after}"
+
+
 if __name__ == "__main__":
+    FORMATS_PAGE.write_text(formats_page(), encoding="utf-8")
     for name, content in golden_files().items():
         path = GOLDEN / name
         if not path.exists() or path.read_bytes() != content:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from softloc.errors import AnnotationError
 from softloc.events import Corpus, Onset
 from softloc.files import sha256_of_files, write_text_atomic
 from softloc.formats.lines import NotLabelsError
+from softloc.formats.provenance import Provenance
 from softloc.formats.reading import read_label_file
 from softloc.formats.registry import SUFFIXES
 from softloc.formats.tables import render_corpus_csv
@@ -49,7 +50,22 @@ def read_corpus(path: Path) -> Corpus:
     return read_corpus_and_forms(path)[0]
 
 
-def read_corpus_and_forms(path: Path) -> tuple[Corpus, dict[str, str]]:
+class FileForm(NamedTuple):
+    """How a label file was written, so that it can be written like that again.
+
+    Attributes
+    ----------
+    name : str
+        Name of its format in `softloc.formats.FORMATS`.
+    provenance : Provenance
+        What it says beside its events, such as the sample rate of a Sonic Visualiser layer.
+    """
+
+    name: str
+    provenance: Provenance
+
+
+def read_corpus_and_forms(path: Path) -> tuple[Corpus, dict[str, FileForm]]:
     """Read a corpus, and the form of each label file, to write it in again.
 
     Parameters
@@ -62,7 +78,7 @@ def read_corpus_and_forms(path: Path) -> tuple[Corpus, dict[str, str]]:
     corpus : Corpus
         As from `read_corpus`.
     forms : dict
-        Name of the format in `softloc.formats.FORMATS` by recording; empty for a table.
+        `FileForm` by recording; empty for a table.
 
     Raises
     ------
@@ -75,16 +91,17 @@ def read_corpus_and_forms(path: Path) -> tuple[Corpus, dict[str, str]]:
     content = read_label_file(path)
     if None in content.recordings:
         recordings = {path.name: content.recordings[None]}
-        return Corpus(path, "file", path.parent, recordings), {path.name: content.form}
+        form = FileForm(content.form, content.provenance)
+        return Corpus(path, "file", path.parent, recordings), {path.name: form}
     named = cast("dict[str, list[Onset]]", content.recordings)
     return Corpus(path, "table", path.parent, named), {}
 
 
-def _read_folder(folder: Path) -> tuple[Corpus, dict[str, str]]:
+def _read_folder(folder: Path) -> tuple[Corpus, dict[str, FileForm]]:
     recordings: dict[str, list[Onset]] = {}
-    forms: dict[str, str] = {}
+    forms: dict[str, FileForm] = {}
     skipped = []
-    for path in _label_files(folder):
+    for path in label_files(folder):
         name = path.relative_to(folder).as_posix()
         try:
             content = read_label_file(path)
@@ -94,7 +111,8 @@ def _read_folder(folder: Path) -> tuple[Corpus, dict[str, str]]:
         if None not in content.recordings:
             skipped.append(name)
             continue
-        recordings[name], forms[name] = content.recordings[None], content.form
+        recordings[name] = content.recordings[None]
+        forms[name] = FileForm(content.form, content.provenance)
     if not recordings:
         raise AnnotationError(
             f"{folder} holds no label file (looked for {', '.join(SUFFIXES)}, sub-folders included)"
@@ -102,7 +120,8 @@ def _read_folder(folder: Path) -> tuple[Corpus, dict[str, str]]:
     return Corpus(folder, "folder", folder, recordings, tuple(skipped)), forms
 
 
-def _label_files(folder: Path) -> Iterator[Path]:
+def label_files(folder: Path) -> Iterator[Path]:
+    """Files of a folder and of all below it that may hold labels, by their names, in order."""
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():

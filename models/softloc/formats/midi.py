@@ -7,7 +7,8 @@ Conventions
 - A note lasts 60 ms, or until one tick before the next one of the same pitch; at least one tick.
 - Read: note-ons with a velocity, through the tempo map of all tracks. Note-offs do not matter, so
   drum files with lengthless notes are complete. Channel 10 gives drum labels
-  (`softloc.vocabulary.label_of_note`); a file without channel 10 gives note numbers as labels.
+  (`softloc.vocabulary.label_of_note`); a file without channel 10 gives note numbers as labels,
+  unless a note map says that it holds drums.
 - `OT` is written only with the note it was read from; without one it is left out.
 """
 
@@ -28,6 +29,7 @@ from softloc.vocabulary import (
     KNOWN_OTHER_NOTES,
     OTHER,
     WRITE_NOTES,
+    NoteMap,
     is_note_label,
     label_of_note,
     nearest_hint,
@@ -47,13 +49,16 @@ _MAX_TICK = 0x0FFFFFFF  # four bytes of seven bits
 _LOG = logging.getLogger(__name__)
 
 
-def read_midi(path: Path) -> list[Onset]:
+def read_midi(path: Path, note_map: NoteMap | None = None) -> list[Onset]:
     """Read the note-ons of a MIDI file.
 
     Parameters
     ----------
     path : Path
         Type 0 or type 1 file; its division in ticks a quarter or in SMPTE frames.
+    note_map : NoteMap, optional
+        Labels of notes, before the General MIDI ones. With it a file without channel 10 holds
+        drums, too: not every kit and DAW sends them there.
 
     Returns
     -------
@@ -76,14 +81,22 @@ def read_midi(path: Path) -> list[Onset]:
                 notes = drums if message.channel == DRUM_CHANNEL else pitched
                 notes.append((tick, message.note, message.velocity))
     seconds = _tick_clock(midi, path)
+    if not drums and note_map is not None:
+        drums, pitched = pitched, []
     if not drums:
         return sort_onsets(
             Onset(seconds(tick), str(note), midi_note=note, velocity=velocity)
             for tick, note, velocity in pitched
         )
-    _report_oddities(path, [note for _, note, _ in drums], len(pitched))
+    mapped = {} if note_map is None else note_map.read
+    _report_oddities(path, {note for _, note, _ in drums}.difference(mapped), len(pitched))
     return sort_onsets(
-        Onset(seconds(tick), label_of_note(note), midi_note=note, velocity=velocity)
+        Onset(
+            seconds(tick),
+            mapped.get(note) or label_of_note(note),
+            midi_note=note,
+            velocity=velocity,
+        )
         for tick, note, velocity in drums
     )
 
@@ -146,7 +159,7 @@ def _tempo_map(midi: mido.MidiFile) -> tuple[list[int], list[int], list[int]]:
     return starts, offsets, tempos
 
 
-def _report_oddities(path: Path, drum_notes: list[int], n_pitched: int) -> None:
+def _report_oddities(path: Path, drum_notes: set[int], n_pitched: int) -> None:
     unknown = sorted(
         {note for note in drum_notes if label_of_note(note) == OTHER}.difference(KNOWN_OTHER_NOTES)
     )

@@ -11,12 +11,13 @@ Conventions
   (``\``, low, high) is skipped; the two-column form of old versions is ``time label``.
 - ``onset note [duration [velocity]]`` is madmom's. What tells it from Audacity: the note is a whole
   number without decimals, and no name follows.
-- So a label that is itself a number with decimals cannot be told from an end: use CSV for those.
+- So a label that is itself a number with decimals cannot be told from an end: name the form, or use
+  CSV for those.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from softloc.errors import AnnotationError
@@ -31,11 +32,18 @@ from softloc.formats.lines import (
     looks_like_number,
     parse_number,
 )
+from softloc.vocabulary import is_note_label
 
 _AUDACITY_EXTENSION = "\\"
 
 
-def parse_plain(lines: Sequence[Line], path: Path) -> tuple[str, list[Onset]]:
+def parse_plain(
+    lines: Sequence[Line],
+    path: Path,
+    *,
+    form: str | None = None,
+    rename: Callable[[Onset], Onset] | None = None,
+) -> tuple[str, list[Onset]]:
     """Read events from white-space separated lines.
 
     Parameters
@@ -44,6 +52,11 @@ def parse_plain(lines: Sequence[Line], path: Path) -> tuple[str, list[Onset]]:
         Lines with content.
     path : Path
         Where they come from, for messages.
+    form : str, optional
+        ``"tsv"``, ``"onsets"``, ``"audacity"``, ``"madmom"`` or ``"beats"``: what the columns are;
+        None tells them apart line by line.
+    rename : callable, optional
+        Gives an event the label that it shall have.
 
     Returns
     -------
@@ -59,14 +72,18 @@ def parse_plain(lines: Sequence[Line], path: Path) -> tuple[str, list[Onset]]:
     """
     forms: set[str] = set()
     onsets = []
+    parse = _parse_fields if form is None else _PARSERS[form]
     for line in lines:
         fields = _split(line.text)
         if fields[0] == _AUDACITY_EXTENSION:
             continue
         if has_decimal_comma(line.text):
             fail(path, line.number, f"{fields[0]!r}: decimals need a point, not a comma")
-        form, onset = _parse_fields(fields, path, line.number)
-        forms.add(form)
+        found, onset = parse(fields, path, line.number)
+        if rename is not None:
+            with located(path, line.number):
+                onset = rename(onset)
+        forms.add(found)
         onsets.append(onset)
     return (forms.pop() if len(forms) == 1 else "tsv"), onsets
 
@@ -90,6 +107,40 @@ def _parse_fields(fields: list[str], path: Path, line: int) -> tuple[str, Onset]
     if end_s < time_s:
         fail(path, line, f"the region ends at {rest[0]} s, before it starts at {fields[0]} s")
     return "audacity", Onset(time_s, " ".join(rest[1:]) or UNNAMED)
+
+
+def _parse_tsv(fields: list[str], path: Path, line: int) -> tuple[str, Onset]:
+    time_s = parse_number(fields[0], "the time", path, line)
+    return "tsv", Onset(time_s, " ".join(field for field in fields[1:] if field) or UNNAMED)
+
+
+def _parse_time(fields: list[str], path: Path, line: int) -> tuple[str, Onset]:
+    return "onsets", Onset(parse_number(fields[0], "the time", path, line), UNNAMED)
+
+
+def _parse_audacity(fields: list[str], path: Path, line: int) -> tuple[str, Onset]:
+    if len(fields) < 2 or not looks_like_number(fields[1]):
+        return _parse_tsv(fields, path, line)  # the two columns of old versions
+    time_s = parse_number(fields[0], "the start", path, line)
+    parse_number(fields[1], "the end", path, line)
+    return "audacity", Onset(time_s, " ".join(field for field in fields[2:] if field) or UNNAMED)
+
+
+def _parse_madmom(fields: list[str], path: Path, line: int) -> tuple[str, Onset]:
+    time_s = parse_number(fields[0], "the onset", path, line)
+    rest = [field for field in fields[1:] if field]
+    if not rest or not is_note_label(rest[0]):
+        fail(path, line, "a note of madmom is written as: onset note [duration [velocity]]")
+    return "tsv", _madmom_note(time_s, rest, path, line)
+
+
+_PARSERS: dict[str, Callable[[list[str], Path, int], tuple[str, Onset]]] = {
+    "tsv": _parse_tsv,
+    "onsets": _parse_time,
+    "audacity": _parse_audacity,
+    "madmom": _parse_madmom,
+    "beats": _parse_tsv,
+}
 
 
 def _madmom_note(time_s: float, rest: list[str], path: Path, line: int) -> Onset:

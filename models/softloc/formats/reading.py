@@ -2,8 +2,9 @@
 
 Conventions
 -----------
-- MIDI is known by its suffix; of text the content decides, whatever the suffix: a first line that
-  is a header, or an event whose time is followed by a comma, starts a table.
+- MIDI, JSON, JAMS and XML are known by their suffix; of other text the content decides, whatever
+  the suffix: a first line that is a header, or an event whose time is followed by a comma, starts
+  a table. A form that is named goes before both.
 - Events come out sorted. Labels of one class (and annotator) within 1 ms of each other are kept,
   and said once per file in the log ``softloc``. So are drum labels in other case (``kd``), which
   stay what they are.
@@ -14,13 +15,19 @@ Conventions
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 from softloc.errors import AnnotationError
 from softloc.events import Onset, sort_onsets
+from softloc.formats.events_json import parse_events_json
+from softloc.formats.foreign import FOREIGN_NAMES, guess_foreign_names, rename_foreign
+from softloc.formats.idmt import read_idmt
+from softloc.formats.jams_json import is_jams, parse_jams
+from softloc.formats.json_values import load_json
 from softloc.formats.lines import (
     Line,
     NotLabelsError,
@@ -32,7 +39,9 @@ from softloc.formats.lines import (
 )
 from softloc.formats.midi import read_midi
 from softloc.formats.plain import parse_plain
-from softloc.formats.registry import FORMATS, format_of_path
+from softloc.formats.provenance import Provenance
+from softloc.formats.registry import FORMATS, format_named, format_of_path
+from softloc.formats.svl import read_svl
 from softloc.formats.tables import (
     delimiter_of,
     has_file_column,
@@ -40,8 +49,11 @@ from softloc.formats.tables import (
     names_known_column,
     parse_table,
 )
-from softloc.vocabulary import DRUM_LABELS
+from softloc.vocabulary import DRUM_LABELS, NoteMap
 
+#: Formats that their suffix tells; text tells its form itself.
+_DOCUMENTS = ("midi", "json", "jams", "svl", "idmt")
+_TABLES = ("csv", "basic-pitch")
 _DUPLICATE_S = 0.001
 _LOG = logging.getLogger(__name__)
 
@@ -56,20 +68,32 @@ class LabelFile:
         Name of its format in `softloc.formats.FORMATS`: the one to write it in again.
     recordings : Mapping[str or None, list[Onset]]
         Sorted events by recording; a file without a ``file`` column has the single key None.
+    provenance : Provenance
+        What the file says beside its events.
     """
 
     form: str
     recordings: Mapping[str | None, list[Onset]]
+    provenance: Provenance = field(default_factory=Provenance)
 
 
-def read_onsets(path: Path) -> list[Onset]:
+def read_onsets(
+    path: Path,
+    *,
+    format: str | None = None,  # noqa: A002 - the option's name
+    note_map: NoteMap | None = None,
+) -> list[Onset]:
     """Read the events of one recording.
 
     Parameters
     ----------
     path : Path
         CSV with a header, white-space separated text (MIREX, times alone, madmom, beat_this,
-        Audacity labels), or MIDI.
+        Audacity labels), MIDI, JSON, JAMS, Sonic Visualiser's or IDMT's XML.
+    format : str, optional
+        Name of its form in `softloc.formats.FORMATS`; None lets suffix and content tell.
+    note_map : NoteMap, optional
+        MIDI only: labels of notes, as from `softloc.vocabulary.load_note_map`.
 
     Returns
     -------
@@ -82,7 +106,7 @@ def read_onsets(path: Path) -> list[Onset]:
         If the file cannot be read (the message names file, line and value), or is a table of
         several recordings.
     """
-    recordings = read_label_file(path).recordings
+    recordings = read_label_file(path, format=format, note_map=note_map).recordings
     if len(recordings) > 1:
         raise AnnotationError(
             f"{path} holds the labels of {len(recordings)} recordings where those of one are needed"
@@ -90,13 +114,20 @@ def read_onsets(path: Path) -> list[Onset]:
     return next(iter(recordings.values()), [])
 
 
-def read_label_file(path: Path) -> LabelFile:
+def read_label_file(
+    path: Path,
+    *,
+    format: str | None = None,  # noqa: A002 - the option's name
+    note_map: NoteMap | None = None,
+) -> LabelFile:
     """Read a label file of any format, of one recording or of many.
 
     Parameters
     ----------
     path : Path
         The file.
+    format, note_map
+        As for `read_onsets`.
 
     Returns
     -------
@@ -109,24 +140,57 @@ def read_label_file(path: Path) -> LabelFile:
         If it cannot be read; the message names file, line and value.
     NotLabelsError
         If it is text that does not start like a label file.
+    SettingsError
+        If there is no format of that name.
     """
     path = Path(path)
-    if path.suffix.lower() in FORMATS["midi"].suffixes:
-        return LabelFile("midi", {None: read_midi(path)})
+    name = _known_by_suffix(path) if format is None else format_named(format).name
+    label_file = _read_document(path, name, note_map) or _read_text_file(path, name)
+    if label_file.form != "midi":
+        _report_duplicates(path, label_file.recordings)
+        _report_names(path, label_file.recordings)
+    recordings = {file: sort_onsets(events) for file, events in label_file.recordings.items()}
+    return replace(label_file, recordings=recordings)
+
+
+def _known_by_suffix(path: Path) -> str | None:
+    suffix = path.suffix.lower()
+    return next((name for name in _DOCUMENTS if suffix in FORMATS[name].suffixes), None)
+
+
+def _read_document(path: Path, name: str | None, note_map: NoteMap | None) -> LabelFile | None:
+    """Read what is no plain text; None leaves it to `_read_text_file`."""
+    if name == "midi":
+        return LabelFile("midi", {None: read_midi(path, note_map)})
+    if name == "idmt":
+        return LabelFile("idmt", {None: read_idmt(path)})
+    if name == "svl":
+        onsets, provenance = read_svl(path)
+        return LabelFile("svl", {None: onsets}, provenance)
+    if name in ("json", "jams"):
+        document = load_json(path)
+        # Some keep JAMS in files that end in .json.
+        form = "jams" if name == "jams" or is_jams(document) else "json"
+        parse = parse_jams if form == "jams" else parse_events_json
+        onsets, provenance = parse(document, path)
+        return LabelFile(form, {None: onsets}, provenance)
+    return None
+
+
+def _read_text_file(path: Path, name: str | None) -> LabelFile:
     text = read_text(path)
     lines = content_lines(text)
     if not lines:
-        return LabelFile(format_of_path(path) or "tsv", {None: []})
-    if _starts_table(lines[0].text):
-        label_file = LabelFile("csv", _read_table(text, lines, path))
-    else:
-        _refuse_prose(lines[0], path)
-        form, onsets = parse_plain(lines, path)
-        label_file = LabelFile(form, {None: onsets})
-    _report_duplicates(path, label_file.recordings)
-    _report_case(path, label_file.recordings)
-    recordings = {file: sort_onsets(events) for file, events in label_file.recordings.items()}
-    return LabelFile(label_file.form, recordings)
+        writable = name if name is not None and FORMATS[name].render is not None else None
+        return LabelFile(writable or format_of_path(path) or "tsv", {None: []})
+    names = name if name in FOREIGN_NAMES else None
+    form = None if names else name
+    rename = None if names is None else partial(rename_foreign, names=names)
+    if form in _TABLES or (form is None and _starts_table(lines[0].text)):
+        return LabelFile("csv", _read_table(text, lines, path, rename))
+    _refuse_prose(lines[0], path)
+    found, onsets = parse_plain(lines, path, form=form, rename=rename)
+    return LabelFile(found, {None: onsets})
 
 
 def _starts_table(first: str) -> bool:
@@ -140,11 +204,13 @@ def _starts_table(first: str) -> bool:
     return is_number(before_comma) or not is_number(before_space)
 
 
-def _read_table(text: str, lines: list[Line], path: Path) -> dict[str | None, list[Onset]]:
+def _read_table(
+    text: str, lines: list[Line], path: Path, rename: Callable[[Onset], Onset] | None
+) -> dict[str | None, list[Onset]]:
     recordings: dict[str | None, list[Onset]] = {}
     if not has_file_column(lines[0].text):
         recordings[None] = []
-    for file, onset in parse_table(text, lines, path):
+    for file, onset in parse_table(text, lines, path, rename):
         events = recordings.setdefault(file, [])
         if onset is not None:
             events.append(onset)
@@ -184,8 +250,16 @@ def _report_duplicates(path: Path, recordings: Mapping[str | None, list[Onset]])
         )  # fmt: skip
 
 
-def _report_case(path: Path, recordings: Mapping[str | None, list[Onset]]) -> None:
+def _report_names(path: Path, recordings: Mapping[str | None, list[Onset]]) -> None:
     labels = {onset.label for events in recordings.values() for onset in events}
+    names = guess_foreign_names(labels)
+    if names is not None:
+        _LOG.warning(
+            "%s: the labels look like those of %s and are kept as they are; softloc convert "
+            "--from %s makes drum classes of them",
+            path, names, names,
+        )  # fmt: skip
+        return
     for label in sorted(labels - set(DRUM_LABELS)):
         if label.upper() in DRUM_LABELS:
             _LOG.warning(

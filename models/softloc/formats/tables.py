@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
@@ -78,7 +78,12 @@ def has_file_column(text: str) -> bool:
     return "file" in _header_names(text)
 
 
-def parse_table(text: str, lines: Sequence[Line], path: Path) -> Iterator[Row]:
+def parse_table(
+    text: str,
+    lines: Sequence[Line],
+    path: Path,
+    rename: Callable[[Onset], Onset] | None = None,
+) -> Iterator[Row]:
     """Read the rows of a table.
 
     Parameters
@@ -89,6 +94,8 @@ def parse_table(text: str, lines: Sequence[Line], path: Path) -> Iterator[Row]:
         Its lines with content, at least one.
     path : Path
         Where they come from, for messages.
+    rename : callable, optional
+        Gives an event the label that it shall have.
 
     Yields
     ------
@@ -112,7 +119,11 @@ def parse_table(text: str, lines: Sequence[Line], path: Path) -> Iterator[Row]:
         values = {
             name: fields[index].strip() for name, index in columns.items() if index < len(fields)
         }
-        yield _parse_row(values, columns, path, number)
+        file, onset = _parse_row(values, columns, path, number)
+        if onset is not None and rename is not None:
+            with located(path, number):
+                onset = rename(onset)
+        yield file, onset
 
 
 def _find_columns(header: Line, path: Path) -> dict[str, int]:

@@ -1,0 +1,384 @@
+"""What ``softloc convert`` reads and writes: settled as far as it can be before any work starts.
+
+Conventions
+-----------
+- One input and ``OUT.mid``: that file, replaced if it exists. Several inputs, or a folder: ``-o``
+  names a folder, in which sub-folders of the input are kept; without it results land beside.
+- A table of several recordings gives a file for each of them, named by the table, in ``-o``.
+- ``-`` is standard output.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import typer
+
+from softloc.errors import AnnotationError, SettingsError
+from softloc.events import Onset, recording_stem
+from softloc.formats import (
+    FIELDS,
+    FORMATS,
+    WRITABLE,
+    LabelFile,
+    Provenance,
+    WriteContext,
+    format_named,
+    format_of_path,
+    label_files,
+    lost_fields,
+    read_label_file,
+    render_text,
+    write_onsets,
+)
+from softloc_cli.console import report
+
+if TYPE_CHECKING:
+    from softloc.vocabulary import NoteMap
+
+_STDOUT = Path("-")
+_HASHING = ("json", "jams")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A label file to convert.
+
+    Attributes
+    ----------
+    source : Path
+        The file.
+    folder : PurePosixPath
+        Its place below the folder that was given; empty for a file that was named.
+    found : bool
+        It was found in a folder, not named by the user.
+    """
+
+    source: Path
+    folder: PurePosixPath
+    found: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is read and where it goes.
+
+    Attributes
+    ----------
+    items : sequence of Item
+        All inputs.
+    formats : tuple of str
+        Names of the formats to write.
+    file : Path or None
+        The single file to write; ``-`` for standard output.
+    folder : Path or None
+        Folder of the results; None writes beside the inputs.
+    overwrite : bool
+        Results may replace files in a folder.
+    """
+
+    items: Sequence[Item]
+    formats: tuple[str, ...]
+    file: Path | None
+    folder: Path | None
+    overwrite: bool
+
+    def targets(self, item: Item, recording: str | None = None) -> list[tuple[Path, str]]:
+        """File and format of each result; a recording of a table is named by the table."""
+        if self.file is not None:
+            return [(self.file, self.formats[0])]
+        place = item.folder / (item.source.name if recording is None else recording)
+        base = item.source.parent if self.folder is None else self.folder / place.parent
+        stem = recording_stem(place.name)
+        return [(base / f"{stem}{FORMATS[name].suffix}", name) for name in self.formats]
+
+    def check_targets(self, *, skip: bool) -> None:
+        """Refuse before any work that a result hits an input, another result, or an old file."""
+        sources = {item.source.resolve() for item in self.items}
+        taken: dict[Path, Path] = {}
+        existing = []
+        for item in self.items:
+            for path, _ in self.targets(item):
+                if path.resolve() in sources:
+                    raise SettingsError(f"{path}: is an input, it would be overwritten")
+                if path in taken:
+                    raise SettingsError(
+                        f"{taken[path]} and {item.source} would both be written to {path}"
+                    )
+                taken[path] = item.source
+                existing += [path] if self.file is None and path.exists() else []
+        if existing and not (self.overwrite or skip):
+            more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+            raise SettingsError(
+                f"{existing[0]}{more} exist already; give --overwrite or --skip-existing"
+            )
+
+
+def plan_conversion(
+    inputs: Sequence[Path], output: str | None, formats: tuple[str, ...], *, overwrite: bool
+) -> Plan:
+    """Settle inputs, formats and the place of the results.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        Label files, tables and folders; without `output` the second of two names is the result.
+    output : str or None
+        What ``-o`` says; a slash at its end means a folder.
+    formats : tuple of str
+        As from `parse_formats`.
+    overwrite : bool
+        Results may replace files in a folder.
+
+    Raises
+    ------
+    SettingsError
+        If an input is missing, a folder holds no label file, or it is not clear what to write.
+    """
+    if output is None and len(inputs) == 2:
+        inputs, output = inputs[:1], str(inputs[1])
+    missing = [str(path) for path in inputs if not path.exists()]
+    if missing:
+        raise SettingsError(f"no such file or folder: {', '.join(missing)}")
+    items = [item for path in inputs for item in _expand(path)]
+    alone = len(inputs) == 1 and not inputs[0].is_dir()
+    if output is not None and alone and _names_file(output):
+        return Plan(items, (_format_of_file(Path(output), formats),), Path(output), None, overwrite)
+    if output == str(_STDOUT):
+        raise SettingsError("-o - prints one label file, not several")
+    if not formats:
+        raise SettingsError(
+            "no format is named: write softloc convert IN OUT.mid, or give -f mid, with -o DIR for "
+            "another folder"
+        )
+    folder = None if output is None else Path(output)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise SettingsError(f"{folder}: several results need a folder with -o, this is a file")
+    return Plan(items, formats, None, folder, overwrite)
+
+
+def _expand(path: Path) -> Iterator[Item]:
+    if not path.is_dir():
+        yield Item(path, PurePosixPath(), found=False)
+        return
+    n_found = 0
+    for found in label_files(path):
+        n_found += 1
+        yield Item(found, PurePosixPath(found.parent.relative_to(path).as_posix()), found=True)
+    if not n_found:
+        raise SettingsError(f"{path}: holds no label file")
+
+
+def _names_file(output: str) -> bool:
+    is_folder = output.endswith(("/", os.sep)) or Path(output).is_dir()
+    return output == str(_STDOUT) or (Path(output).suffix != "" and not is_folder)
+
+
+def _format_of_file(output: Path, formats: tuple[str, ...]) -> str:
+    if len(formats) > 1:
+        raise SettingsError(f"{output} is one file, -f {','.join(formats)} asks for several")
+    if output == _STDOUT:
+        return formats[0] if formats else "tsv"
+    meant = format_of_path(output)
+    chosen = formats[0] if formats else meant
+    if chosen is None:
+        suffixes = ", ".join(suffix for name in WRITABLE for suffix in FORMATS[name].suffixes)
+        raise SettingsError(f"{output}: no format has the suffix {output.suffix!r}; use {suffixes}")
+    if meant not in (None, chosen) and output.suffix.lower() != FORMATS[chosen].suffix:
+        raise SettingsError(
+            f"{output}: its suffix means {meant}, -f asks for {chosen}; where it is an input, name "
+            "the folder of the results with -o"
+        )
+    return chosen
+
+
+def parse_formats(text: str | None) -> tuple[str, ...]:
+    """Names of formats from ``-f mid,csv``; empty where none is given.
+
+    Raises
+    ------
+    SettingsError
+        If one is unknown, or only read.
+    """
+    parts = [part.strip().lower() for part in (text or "").split(",")]
+    names = [format_named(part).name for part in parts if part]
+    for name in names:
+        if name not in WRITABLE:
+            raise SettingsError(f"{name} is only read: -f takes {', '.join(WRITABLE)}")
+    return tuple(dict.fromkeys(names))
+
+
+@dataclass(slots=True)
+class Converter:
+    """Reads and writes one label file after the other, and counts what was lost.
+
+    Attributes
+    ----------
+    plan : Plan
+        Where results go.
+    source_format : str or None
+        Form of the inputs; None lets suffix and content tell.
+    note_map : NoteMap or None
+        MIDI: notes read and written.
+    audio : Path or None
+        The recording, or the folder of the recordings.
+    sample_rate_hz : float or None
+        Rate of the recordings, where there is no `audio`.
+    skip_existing : bool
+        Leave results alone that exist.
+    losses : dict
+        Events that a format took something from, by format and part of the event.
+    written : set of Path
+        Results so far.
+    """
+
+    plan: Plan
+    source_format: str | None
+    note_map: NoteMap | None
+    audio: Path | None
+    sample_rate_hz: float | None
+    skip_existing: bool
+    losses: dict[str, Counter[str]] = field(default_factory=dict)
+    written: set[Path] = field(default_factory=set)
+
+    def convert(self, item: Item) -> str:
+        """Convert a file; returns what to say of it."""
+        content = read_label_file(item.source, format=self.source_format, note_map=self.note_map)
+        n_events = n_written = 0
+        for recording, targets in self._targets(item, content):
+            onsets = content.recordings[recording]
+            missing = [
+                target for target in targets if not (self.skip_existing and target[0].exists())
+            ]
+            if missing:
+                provenance = self._provenance(item, content, recording, missing)
+                for path, name in missing:
+                    self._refuse_written(path, item)
+                    self._write(path, name, onsets, provenance)
+                n_events += len(onsets)
+                n_written += len(missing)
+        if not n_written:
+            return f"{item.source}: skipped, its results exist"
+        return f"{item.source}: {n_events} events"
+
+    def _targets(
+        self, item: Item, content: LabelFile
+    ) -> list[tuple[str | None, list[tuple[Path, str]]]]:
+        recordings = content.recordings
+        if not recordings:
+            raise AnnotationError(f"{item.source}: the table names no recording")
+        if None in recordings or (len(recordings) == 1 and self.plan.file is not None):
+            return [(name, self.plan.targets(item)) for name in recordings]
+        if self.plan.folder is None:
+            raise SettingsError(
+                f"{item.source} holds the labels of {len(recordings)} recordings: name the folder "
+                "of the results with -o DIR"
+            )
+        every = [(name, self._targets_of_recording(item, name)) for name in recordings]
+        paths = [path for _, targets in every for path, _ in targets]
+        twice = next((path for path, count in Counter(paths).items() if count > 1), None)
+        if twice is not None:
+            raise SettingsError(f"{item.source}: two recordings would be written to {twice}")
+        existing = [path for path in paths if path.exists()]
+        if existing and not (self.plan.overwrite or self.skip_existing):
+            raise SettingsError(
+                f"{existing[0]} exists already; give --overwrite or --skip-existing"
+            )
+        return every
+
+    def _targets_of_recording(self, item: Item, name: str | None) -> list[tuple[Path, str]]:
+        place = PurePosixPath(name or "")
+        drive = place.parts[0].endswith(":") if place.parts else True
+        if drive or place.is_absolute() or ".." in place.parts:
+            raise SettingsError(
+                f"{item.source}: the recording {name!r} lies outside of the table's folder, so its "
+                "result would lie outside of -o"
+            )
+        return self.plan.targets(item, name)
+
+    def _refuse_written(self, path: Path, item: Item) -> None:
+        """Refuse what could not be known before: a recording of a table hits another result."""
+        if path in self.written:
+            raise SettingsError(f"{item.source}: {path} is the result of another input already")
+        self.written.add(path)
+
+    def _write(
+        self, path: Path, name: str, onsets: Sequence[Onset], provenance: Provenance
+    ) -> None:
+        comment = None
+        if name == "midi" and provenance.model_id is not None:
+            comment = f"softloc {provenance.softloc_version} {provenance.model_id}"
+        notes = None if self.note_map is None else self.note_map.write
+        if path == _STDOUT:
+            typer.echo(render_text(onsets, name, WriteContext(provenance=provenance)), nl=False)
+        else:
+            write_onsets(
+                path,
+                onsets,
+                format=name,
+                note_map=notes,
+                comment=comment,
+                provenance=provenance,
+            )
+        self.losses.setdefault(name, Counter()).update(lost_fields(onsets, name))
+
+    def _provenance(
+        self,
+        item: Item,
+        content: LabelFile,
+        recording: str | None,
+        targets: Sequence[tuple[Path, str]],
+    ) -> Provenance:
+        known = content.provenance
+        if recording is not None:
+            known = replace(known, recording=recording)
+        if self.sample_rate_hz is not None:
+            known = replace(known, sample_rate_hz=self.sample_rate_hz)
+        if self.audio is None:
+            return known
+        path = _find_recording(self.audio, recording or item.source.name, item.folder)
+        hashed = any(name in _HASHING for _, name in targets)
+        return _with_audio(known, path, hashed=hashed)
+
+    def report_losses(self) -> None:
+        """Say in a line for each format what it did not keep."""
+        for name, counts in self.losses.items():
+            if counts:
+                lost = ", ".join(f"{FIELDS[part]} of {n}" for part, n in counts.items())
+                report(f"{name} cannot hold, so not kept: {lost} events")
+
+
+def _find_recording(audio: Path, name: str, folder: PurePosixPath) -> Path:
+    """Find the recording of labels: the one that was named, else that of the same stem."""
+    from softloc.audio import AUDIO_SUFFIXES
+
+    if not audio.is_dir():
+        return audio
+    place = folder / name
+    if (audio / place).suffix.lower() in AUDIO_SUFFIXES and (audio / place).is_file():
+        return audio / place
+    for parent in (audio / place.parent, audio):
+        for suffix in AUDIO_SUFFIXES:
+            candidate = parent / f"{recording_stem(place.name)}{suffix}"
+            if candidate.is_file():
+                return candidate
+    raise SettingsError(f"{audio} holds no recording for {place}")
+
+
+def _with_audio(known: Provenance, path: Path, *, hashed: bool) -> Provenance:
+    from softloc.audio import audio_duration_s, read_blocks
+    from softloc.files import sha256_of_files
+
+    first = next(read_blocks(path), None)
+    return replace(
+        known,
+        recording=path.name,
+        duration_s=audio_duration_s(path),
+        sample_rate_hz=known.sample_rate_hz if first is None else float(first.sample_rate_hz),
+        sha256=sha256_of_files(path.parent, [path.name]) if hashed else known.sha256,
+    )
