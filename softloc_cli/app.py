@@ -1,4 +1,4 @@
-"""The Typer application: four commands, each from its own file."""
+"""The Typer application: five commands, each from its own file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from softloc_cli import __version__
 from softloc_cli.console import EXIT_CODES_HELP
+from softloc_cli.doctor import doctor
 from softloc_cli.evaluate import evaluate
 from softloc_cli.perturb import perturb
 from softloc_cli.train import train
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (transcribe, train, evaluate, perturb):
+for _command in (transcribe, train, evaluate, perturb, doctor):
     app.command(epilog=EXIT_CODES_HELP)(_command)
 
 
