@@ -153,10 +153,13 @@ def audio_duration_s(path: Path) -> float:
         return n_samples / stream.sample_rate_hz
 
 
-def read_blocks(source: AudioSource, block_s: float = BLOCK_S) -> Iterator[Waveform]:
+def read_blocks(
+    source: AudioSource, block_s: float = BLOCK_S, *, warn: bool = True
+) -> Iterator[Waveform]:
     """Yield a recording block by block, mono, at its own sample rate.
 
-    What is wrong with its header but could be put right is logged as a warning.
+    What is wrong with its header but could be put right is logged, unless `warn` is false: a
+    recording that is read again need not be complained about again.
 
     Raises
     ------
@@ -164,14 +167,14 @@ def read_blocks(source: AudioSource, block_s: float = BLOCK_S) -> Iterator[Wavef
         As `read_audio`.
     """
     with open_recording(source) as stream:
-        for warning in stream.container.warnings:
+        for warning in stream.container.warnings if warn else ():
             _LOG.warning("%s: %s", stream.name, warning)
         rate = stream.sample_rate_hz
         while len(block := stream.read(block_length(stream, block_s))):
             first = stream.position - len(block)
             yield Waveform(mix_to_mono(block, first, stream.name, rate), rate)
         stream.require_sound()
-        if difference := stream.length_warning():
+        if warn and (difference := stream.length_warning()):
             _LOG.warning("%s: %s", stream.name, difference)
 
 

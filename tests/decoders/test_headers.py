@@ -183,3 +183,11 @@ def test_a_whole_file_goes_to_the_decoder_as_it_is() -> None:
         assert container.pieces == ()
         assert container.warnings == container.remarks == ()
         assert container.header_s == pytest.approx(1.5, abs=1e-3)
+
+
+def test_flac_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    data = encode(clicks(duration_s=4), "FLAC")
+    path = tmp_path / "cut.flac"
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(AudioError, match=r"cut\.flac: damaged at \d\.\d s of 4\.0 s \(flac dec"):
+        read_audio(path, RATE_HZ)

@@ -35,6 +35,9 @@ from softloc.errors import AudioError
 #: Streams without a header: FFmpeg guesses their length from the bit rate.
 _WITHOUT_LENGTH = ("aac", "ac3", "eac3", "dts", "mp3", "loas")
 
+#: What durations in containers leave out or add: priming, and the rest of the last frame.
+_TOLERANCE_S = 0.1
+
 EXTRA = "av"
 INSTALL_HINT = "pip install 'softloc[av]'"
 
@@ -93,6 +96,7 @@ class FfmpegStream(AudioStream):
         self._left = np.zeros((0, first.shape[1]), dtype=np.float32)
         self.sample_rate_hz = int(self._stream.codec_context.sample_rate)
         self.n_channels = first.shape[1]
+        self.tolerance_samples = round(_TOLERANCE_S * self.sample_rate_hz)
         stated_s = self._stated_s()
         named = self._opened.format.name if container.name == "unknown" else container.name
         described = replace(container, name=named, header_s=stated_s)

@@ -222,8 +222,8 @@ def _findings(
     if stated is not None and abs(stated - walk.n_frames) > 1:
         what = "cut off, or its" if stated > walk.n_frames else "its"
         warnings.append(
-            f"{what} tag is wrong: it states {stated * frame_s:.1f} s, the stream holds "
-            f"{walk.n_frames * frame_s:.1f} s, and all of it is read"
+            f"{what} tag is wrong: it states {stated * frame_s:.3f} s, the stream holds "
+            f"{walk.n_frames * frame_s:.3f} s, and all of it is read"
         )
     if walk.bad_bytes:
         warnings.append(

@@ -11,8 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from softloc.decoders.container import Container
-from softloc.decoders.stream import AudioStream, reason_of
-from softloc.errors import AudioError
+from softloc.decoders.stream import AudioStream
 
 #: What libsndfile answers for the length of a FLAC file that states none.
 _UNKNOWN_LENGTH = 1 << 60
@@ -47,6 +46,8 @@ class SndfileStream(AudioStream):
         If libsndfile cannot read it.
     """
 
+    tolerance_samples = 1152  # a frame of MPEG; all other lengths are exact
+
     def __init__(self, source: Path | BinaryIO, container: Container, name: str) -> None:
         file = _Sequential(source)
         if container.name == "unknown":
@@ -69,9 +70,6 @@ class SndfileStream(AudioStream):
         try:
             block: NDArray[np.float32] = self._file.read(n_wanted, "float32", always_2d=True)
         except soundfile.SoundFileError as error:
-            place_s = self.position / self.sample_rate_hz
-            raise AudioError(
-                f"{self.name}: damaged at {place_s:.1f} s ({reason_of(error)})"
-            ) from error
+            raise self.damaged(error) from error
         self._n_left -= len(block)
         return block

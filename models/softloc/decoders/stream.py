@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 from softloc.decoders.container import Container
 from softloc.errors import AudioError
 
-#: Decoders may give this much less or more than a header states without a word.
-LENGTH_TOLERANCE_S = 0.1
-
 
 class AudioStream(ABC):
     """An open recording.
@@ -34,6 +31,8 @@ class AudioStream(ABC):
         Of the sound.
     n_samples : int or None
         Length that decoding will give, where it is known.
+    tolerance_samples : int
+        How far from it the length may be without a word.
     """
 
     decoder: str
@@ -41,6 +40,7 @@ class AudioStream(ABC):
     sample_rate_hz: int
     n_channels: int
     n_samples: int | None = None
+    tolerance_samples: int
 
     def __init__(self, name: str, container: Container) -> None:
         self.name = name
@@ -91,12 +91,20 @@ class AudioStream(ABC):
         """Say, at the end, how far what was decoded differs from what was promised."""
         if self.n_samples is None:
             return None
-        stated_s, decoded_s = (n / self.sample_rate_hz for n in (self.n_samples, self.position))
-        if abs(stated_s - decoded_s) <= LENGTH_TOLERANCE_S:
+        if abs(self.n_samples - self.position) <= self.tolerance_samples:
             return None
+        stated_s, decoded_s = (n / self.sample_rate_hz for n in (self.n_samples, self.position))
         return (
             f"decoding gave {decoded_s:.3f} s of sound where the file states {stated_s:.3f} s; is "
             f"it cut off or damaged?"
+        )
+
+    def damaged(self, error: Exception) -> AudioError:
+        """Make the error for a stream that cannot be decoded any further."""
+        of = "" if self.n_samples is None else f" of {self.n_samples / self.sample_rate_hz:.1f} s"
+        return AudioError(
+            f"{self.name}: damaged at {self.position / self.sample_rate_hz:.1f} s{of} "
+            f"({reason_of(error)})"
         )
 
     @abstractmethod
@@ -126,4 +134,4 @@ class AudioStream(ABC):
 def reason_of(error: Any) -> str:
     """Take from a decoder's error what is wrong, without the full stop."""
     text = getattr(error, "error_string", "") or getattr(error, "strerror", "") or str(error)
-    return text.strip().rstrip(".")
+    return text.strip().removeprefix("Error : ").rstrip(".")
