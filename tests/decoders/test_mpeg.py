@@ -9,7 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from recordings import RATE_HZ, clicks, encode, mpeg_frames, patch, shift_ms, without_tag
+from recordings import (
+    RATE_HZ,
+    clicks,
+    encode,
+    encode_by_ffmpeg,
+    mpeg_frames,
+    patch,
+    shift_ms,
+    without_tag,
+)
 
 from softloc.audio import audio_duration_s, read_audio
 from softloc.decoders.mpeg import inspect_mpeg, parse_header
@@ -146,6 +155,27 @@ def test_junk_amid_the_stream_is_left_out(
     assert abs(shift_ms(samples, ORIGINAL[:, 0])) < 0.1
     [record] = caplog.records
     assert "5000 bytes amid the stream are no sound" in record.getMessage()
+
+
+def test_what_was_cut_out_of_a_longer_stream_counts_from_the_cut(tmp_path: Path) -> None:
+    original = clicks() + 0.05 * np.random.default_rng(0).normal(size=ORIGINAL.shape)
+    frames = mpeg_frames(encode(original, "MP3"))
+    path = tmp_path / "cut.mp3"
+    for n_gone, remarks in ((0, 0), (7, 1)):
+        path.write_bytes(b"".join(frames[1 + n_gone :]))
+        container = inspect_mpeg(io.BytesIO(path.read_bytes()))
+        assert container is not None
+        assert len([text for text in container.remarks if "cut out of a longer" in text]) == remarks
+        expected = original[n_gone * 1152 :, 0]
+        assert abs(shift_ms(read_audio(path, RATE_HZ).samples, expected)) < 0.1
+
+
+def test_junk_in_layer_ii_is_left_out(tmp_path: Path) -> None:
+    path = encode_by_ffmpeg(tmp_path / "a.mp2", ORIGINAL, "mp2")
+    whole = read_audio(path, RATE_HZ).samples
+    frames = mpeg_frames(path.read_bytes())
+    path.write_bytes(b"".join([bytes(2500), *frames[:20], bytes(5000), *frames[20:]]))
+    np.testing.assert_array_equal(read_audio(path, RATE_HZ).samples, whole)
 
 
 def test_a_stream_of_text_is_none() -> None:

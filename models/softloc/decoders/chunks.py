@@ -23,7 +23,14 @@ from softloc.decoders.container import (
 )
 from softloc.decoders.segments import Piece
 
-_FORMS = {b"RIFF": "WAV", b"RIFX": "WAV", b"RF64": "RF64", b"BW64": "RF64", b"FORM": "AIFF"}
+_FORMS = {
+    (b"RIFF", b"WAVE"): "WAV",
+    (b"RIFX", b"WAVE"): "WAV",
+    (b"RF64", b"WAVE"): "RF64",
+    (b"BW64", b"WAVE"): "RF64",
+    (b"FORM", b"AIFF"): "AIFF",
+    (b"FORM", b"AIFC"): "AIFF",
+}
 _MAX_CHUNKS = 10_000
 _AIFF_COMMON_BYTES = 18
 _AU_SAMPLE_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
@@ -61,10 +68,11 @@ def inspect_chunks(file: BinaryIO) -> Container | None:
     Container or None
         With a replacement of the header where its size is wrong.
     """
-    name = _FORMS.get(read_at(file, 0, 4))
+    head = read_at(file, 0, 12)
+    name = _FORMS.get((head[:4], head[8:12]))
     if name is None:
         return None
-    order = "big" if read_at(file, 0, 4) in (b"RIFX", b"FORM") else "little"
+    order = "big" if head[:4] in (b"RIFX", b"FORM") else "little"
     sound = _find_sound(file, name, order)
     if sound is None:
         return None

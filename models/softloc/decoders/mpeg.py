@@ -47,6 +47,11 @@ _KBPS = {
 }
 _ROMAN = {1: "I", 2: "II", 3: "III"}
 
+_CUT_OUT = (
+    "its first frame needs sound before it: it was cut out of a longer stream, and times count "
+    "from the cut"
+)
+
 _XING_HAS_FRAMES, _XING_HAS_BYTES, _XING_HAS_TOC, _XING_HAS_QUALITY = 1, 2, 4, 8
 #: From the encoder's name in the tag to the delay and padding, 12 bits each.
 _LAME_DELAY_OFFSET = 21
@@ -165,6 +170,8 @@ def _describe(
     delay, padding = _gapless(tag)
     total = walk.n_frames * header.n_samples
     warnings, remarks = _findings(header, tag, walk, junk_bytes)
+    if header.layer == 3 and _refers_back(read_at(file, walk.spans[0][0], 8), header):
+        remarks = (*remarks, _CUT_OUT)
     name = f"MP{header.layer}"
     codec = f"MPEG-{header.version:g} layer {_ROMAN[header.layer]}"
     tags = _tags(tag, walk, junk_bytes)
@@ -172,6 +179,7 @@ def _describe(
         return Container(
             name, codec, None, total - FILTERBANK_DELAY_SAMPLES, tags,
             shift_samples=FILTERBANK_DELAY_SAMPLES, cut_samples=FILTERBANK_DELAY_SAMPLES,
+            pieces=_frames_alone(walk) if junk_bytes or walk.bad_bytes else (),
             warnings=warnings, remarks=remarks,
         )  # fmt: skip
     stated = tag.n_frames if tag else None
@@ -235,6 +243,13 @@ def _findings(
     if junk_bytes:
         remarks.append(f"{junk_bytes} bytes before the first frame are no sound and are left out")
     return tuple(warnings), tuple(remarks)
+
+
+def _refers_back(frame: bytes, header: FrameHeader) -> bool:
+    """Whether a frame of layer III has part of its data in those before it."""
+    start = 4 if frame[1] & 1 else 6  # behind the checksum, if there is one
+    bits = int.from_bytes(frame[start : start + 2], "big")
+    return bits >> (7 if header.version == 1 else 8) > 0
 
 
 def _tags(tag: XingTag | None, walk: _Walk, junk_bytes: int) -> dict[str, str | int]:
@@ -358,7 +373,11 @@ def _retag(
     counts = b"".join(number.to_bytes(4, "big") for number in numbers)
     content = head.ljust(first.tag_offset, b"\0") + b"Info" + counts + lame
     frame = Piece.of(content.ljust(header.n_bytes, b"\0"))
-    return (frame, *(Piece(begin, end) for begin, end in walk.spans))
+    return (frame, *_frames_alone(walk))
+
+
+def _frames_alone(walk: _Walk) -> tuple[Piece, ...]:
+    return tuple(Piece(begin, end) for begin, end in walk.spans)
 
 
 def _roomy_header(start: bytes, n_bytes: int) -> bytes:
