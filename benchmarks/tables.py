@@ -184,6 +184,36 @@ def kits_table() -> str:
     return _table(("kit", "licence", "authors"), sorted(rows))
 
 
+def shifts_table() -> str:
+    """List how late every wrapping comes back, before and after correction, and how much of it."""
+    header = ("recording", "decoder", "before, ms", "after, ms", "the file tells", "read before",
+              "read after")  # fmt: skip
+    rows = [
+        (
+            name,
+            case["decoder"].split()[0],
+            f"{case['before_ms']:.2f}",
+            f"{case['after_ms']:.2f}",
+            "no" if case["assumed"] else "yes",
+            f"{case['read_before']:.0%}",
+            f"{case['read_after']:.0%}",
+        )
+        for name, case in _load("decoders.json")["shifts"].items()
+    ]
+    return _table(header, rows)
+
+
+def reading_table() -> str:
+    """Compare the time of reading with soundfile alone."""
+    speed = _load("decoders.json")["speed"]
+    header = (f"{speed['duration_s'] / 60:g} minutes of stereo", "soundfile, s", "softloc, s")
+    rows = [
+        (form, f"{times['soundfile_s']:.2f}", f"{times['softloc_s']:.2f}")
+        for form, times in speed["median"].items()
+    ]
+    return _table(header, rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "scores": scores_table,
     "sets": sets_table,
@@ -193,6 +223,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "count_nll": count_table,
     "hop": hop_table,
     "kits": kits_table,
+    "shifts": shifts_table,
+    "reading": reading_table,
 }
 
 

@@ -10,6 +10,7 @@ import typer
 from softloc_cli import __version__
 from softloc_cli.console import EXIT_CODES_HELP
 from softloc_cli.convert import convert
+from softloc_cli.doctor import doctor
 from softloc_cli.evaluate import evaluate
 from softloc_cli.perturb import perturb
 from softloc_cli.train import train
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (transcribe, train, evaluate, perturb, convert):
+for _command in (transcribe, train, evaluate, perturb, convert, doctor):
     app.command(epilog=EXIT_CODES_HELP)(_command)
 
 

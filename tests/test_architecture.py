@@ -15,9 +15,9 @@ COMMANDS = ROOT / "softloc_cli"
 
 LAYERS = (
     {"errors", "timebase", "files", "note_maps"},
-    {"events", "vocabulary", "network", "loss"},
+    {"events", "vocabulary", "network", "loss", "decoders"},
     {"formats", "perturb", "evaluation", "audio", "losses"},
-    {"features", "decoding", "audio_store", "rendering"},
+    {"features", "decoding", "audio_store", "rendering", "diagnosis"},
     {"presets", "checkpoints", "inference", "datasets", "batches"},
     {"pipeline", "training"},
 )
@@ -100,10 +100,11 @@ def test_help_is_cheap() -> None:
         "from typer.testing import CliRunner\n"
         "from softloc_cli.app import app\n"
         "for args in (['--help'], ['transcribe', '--help'], ['train', '--help'],\n"
-        "             ['evaluate', '--help'], ['perturb', '--help'], ['convert', '--help']):\n"
+        "             ['evaluate', '--help'], ['perturb', '--help'], ['convert', '--help'],\n"
+        "             ['doctor', '--help']):\n"
         "    result = CliRunner().invoke(app, args)\n"
         "    assert result.exit_code == 0, result.output\n"
-        "slow = {'torch', 'librosa', 'mir_eval', 'pretty_midi', 'soundfile', 'scipy'}\n"
+        "slow = {'torch', 'librosa', 'mir_eval', 'pretty_midi', 'soundfile', 'scipy', 'av'}\n"
         "print(sorted(slow & set(sys.modules)))\n"
     )
     result = subprocess.run(

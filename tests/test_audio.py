@@ -17,6 +17,7 @@ from softloc.audio import (
     read_blocks,
     resample_blocks,
 )
+from softloc.audio_store import AudioStore
 from softloc.errors import AudioError
 
 RATE_HZ = 44_100
@@ -134,3 +135,16 @@ def test_arrays_are_checked() -> None:
     ):
         with pytest.raises(AudioError, match=sentence):
             make_waveform(samples, rate_hz)
+
+
+def test_a_recording_read_again_is_not_complained_about_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The store reads what exceeds full scale twice."""
+    data = write(tmp_path / "a.wav", np.full(20_000, 1.5, dtype=np.float32)).read_bytes()
+    path = tmp_path / "cut.wav"
+    path.write_bytes(data[: len(data) // 2])
+    store = AudioStore([path], RATE_HZ, tmp_path / "samples")
+    assert store.read(0, 0, 1)[0] == pytest.approx(1.5, abs=1e-4)
+    assert len(caplog.records) == 1
+    assert "cut off: the header states" in caplog.records[0].getMessage()

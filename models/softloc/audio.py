@@ -5,25 +5,27 @@ Conventions
 - Mono is the mean of the channels. Samples are float32; values beyond ±1 are kept.
 - Resampling is soxr "HQ", pinned: another resampler would move and change events.
 - Audio is read in blocks of fixed length, so memory does not grow with the recording.
+- Silence that an encoder or a decoder puts before the sound is removed: time 0 is the first sample
+  that was encoded. Wrong headers are put right or refused (`softloc.decoders`).
 """
 
 from __future__ import annotations
 
-import io
-import stat
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import ArrayLike, NDArray
 
+from softloc.decoders import AudioSource, AudioStream, open_stream, source_name
 from softloc.errors import AudioError
 
-#: Suffixes that are taken for recordings when a folder is searched.
+#: Suffixes that are taken for recordings when a folder is searched. Videos are read, too, but only
+#: where they are named: a folder may hold one beside each recording.
 AUDIO_SUFFIXES = (
     ".wav",
     ".flac",
@@ -31,21 +33,32 @@ AUDIO_SUFFIXES = (
     ".oga",
     ".opus",
     ".mp3",
+    ".mp2",
     ".aif",
     ".aiff",
+    ".aifc",
     ".rf64",
     ".w64",
+    ".au",
+    ".caf",
+    ".m4a",
+    ".m4b",
+    ".aac",
+    ".mka",
+    ".weba",
+    ".wma",
 )
 
 RESAMPLER = "HQ"
 BLOCK_S = 10.0
+MAX_BLOCK_VALUES = 1 << 23
 MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ = 1_000, 768_000
 MAX_CHANNELS = 64
 
 #: Beyond it a sample is no sound but damage, and would overflow in the spectrum.
 MAX_ABSOLUTE_SAMPLE = 1e6
 
-AudioSource = Path | BinaryIO
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +106,7 @@ def make_waveform(samples: ArrayLike, sample_rate_hz: int) -> Waveform:
     array = _to_floating(array)
     if not MIN_SAMPLE_RATE_HZ <= sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
         raise AudioError(_bad_rate("the array", sample_rate_hz))
-    mono = _to_mono(array, first_sample=0, name="the array")
+    mono = mix_to_mono(array, 0, "the array", sample_rate_hz)
     if not len(mono):
         raise AudioError("the array holds no samples")
     return Waveform(mono, sample_rate_hz)
@@ -105,7 +118,8 @@ def read_audio(source: AudioSource, sample_rate_hz: int) -> Waveform:
     Parameters
     ----------
     source : Path or binary file
-        WAV, FLAC, OGG, MP3, AIFF or another format that libsndfile knows.
+        WAV, FLAC, OGG, MP3, AIFF or another format that libsndfile knows; with the extra
+        ``softloc[av]`` M4A, MP4, WebM and all that FFmpeg knows.
     sample_rate_hz : int
         Rate of the result.
 
@@ -117,48 +131,79 @@ def read_audio(source: AudioSource, sample_rate_hz: int) -> Waveform:
     blocks = list(resample_blocks(read_blocks(source), sample_rate_hz))
     samples = np.concatenate(blocks)
     if not len(samples):
-        raise AudioError(f"{_name(source)}: too short, nothing is left at {sample_rate_hz} Hz")
+        raise AudioError(
+            f"{source_name(source)}: too short, nothing is left at {sample_rate_hz} Hz"
+        )
     return Waveform(samples, sample_rate_hz)
 
 
 def audio_duration_s(path: Path) -> float:
-    """Length of a recording in seconds, from its header.
+    """Length of a recording in seconds, from its header; decoded where that does not tell.
 
     Raises
     ------
     AudioError
         If it is missing, not audio, or empty.
     """
-    with _open(path) as file:
-        return float(file.frames) / float(file.samplerate)
+    with open_recording(path) as stream:
+        if stream.n_samples is None:
+            while len(stream.read(block_length(stream))):
+                pass
+        n_samples = stream.position if stream.n_samples is None else stream.n_samples
+        return n_samples / stream.sample_rate_hz
 
 
-def read_blocks(source: AudioSource, block_s: float = BLOCK_S) -> Iterator[Waveform]:
+def read_blocks(
+    source: AudioSource, block_s: float = BLOCK_S, *, warn: bool = True
+) -> Iterator[Waveform]:
     """Yield a recording block by block, mono, at its own sample rate.
+
+    What is wrong with its header but could be put right is logged, unless `warn` is false: a
+    recording that is read again need not be complained about again.
 
     Raises
     ------
     AudioError
         As `read_audio`.
     """
-    name = _name(source)
-    with _open(source) as file:
-        rate = int(file.samplerate)
-        block_samples = max(1, round(block_s * rate))
-        position = 0
-        while True:
-            try:
-                block = file.read(block_samples, dtype="float32", always_2d=True)
-            except soundfile.SoundFileError as error:
-                raise AudioError(
-                    f"{name}: damaged at {position / rate:.1f} s ({_reason(error)})"
-                ) from error
-            if not len(block):
-                break
-            yield Waveform(_to_mono(block, position, name), rate)
-            position += len(block)
-        if not position:
-            raise AudioError(f"{name}: the header promises audio, but no sample can be decoded")
+    with open_recording(source) as stream:
+        for warning in stream.container.warnings if warn else ():
+            _LOG.warning("%s: %s", stream.name, warning)
+        rate = stream.sample_rate_hz
+        while len(block := stream.read(block_length(stream, block_s))):
+            first = stream.position - len(block)
+            yield Waveform(mix_to_mono(block, first, stream.name, rate), rate)
+        stream.require_sound()
+        if warn and (difference := stream.length_warning()):
+            _LOG.warning("%s: %s", stream.name, difference)
+
+
+def block_length(stream: AudioStream, block_s: float = BLOCK_S) -> int:
+    """Choose how many samples to read at once: fewer of many channels, to bound the memory."""
+    n_samples = round(block_s * stream.sample_rate_hz)
+    return max(1, min(n_samples, MAX_BLOCK_VALUES // stream.n_channels))
+
+
+def open_recording(source: AudioSource) -> AudioStream:
+    """Open a recording, checked: not empty, a usable sample rate.
+
+    Raises
+    ------
+    AudioError
+        As `read_audio`.
+    """
+    stream = open_stream(source)
+    problem = None
+    if stream.n_samples is not None and stream.n_samples <= 0:
+        problem = f"{stream.name}: the recording is empty (0 samples)"
+    elif stream.n_channels > MAX_CHANNELS:
+        problem = f"{stream.name}: {stream.n_channels} channels, more than {MAX_CHANNELS} can be"
+    elif not MIN_SAMPLE_RATE_HZ <= stream.sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
+        problem = _bad_rate(stream.name, stream.sample_rate_hz)
+    if problem is not None:
+        stream.close()
+        raise AudioError(problem)
+    return stream
 
 
 def resample_blocks(
@@ -192,55 +237,43 @@ def resample_blocks(
         yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
 
 
-def _open(source: AudioSource) -> soundfile.SoundFile:
-    name = _name(source)
-    seekable = _seekable(source)
-    try:
-        file = soundfile.SoundFile(seekable)
-    except soundfile.SoundFileError as error:
-        hint = f", e.g. `ffmpeg -i {name} out.flac`" if isinstance(source, Path) else ""
+def mix_to_mono(
+    block: NDArray[np.float32], first_sample: int, name: str, sample_rate_hz: int
+) -> NDArray[np.float32]:
+    """Take the mean of the channels.
+
+    Parameters
+    ----------
+    block : ndarray of float32, shape (n_samples,) or (n_samples, n_channels)
+        Samples.
+    first_sample : int
+        Where in the recording the block starts; for messages.
+    name : str
+        Of the recording; for messages.
+    sample_rate_hz : int
+        Samples per second; for messages.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples,)
+        Contiguous.
+
+    Raises
+    ------
+    AudioError
+        If a sample is not finite, or beyond `MAX_ABSOLUTE_SAMPLE`.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):  # what is no sound is refused below
+        mono = block if block.ndim == 1 else block.mean(axis=1, dtype=np.float32)
+    usable = np.abs(mono) <= MAX_ABSOLUTE_SAMPLE  # False for NaN, too
+    if not usable.all():
+        first = int(np.flatnonzero(~usable)[0])
+        place = first_sample + first
         raise AudioError(
-            f"{name}: not audio that can be read ({_reason(error)}); WAV, FLAC, OGG, MP3 and AIFF "
-            f"can be, convert others first{hint}"
-        ) from error
-    if not file.frames:
-        file.close()
-        raise AudioError(f"{name}: the recording is empty (0 samples)")
-    if not MIN_SAMPLE_RATE_HZ <= file.samplerate <= MAX_SAMPLE_RATE_HZ:
-        file.close()
-        raise AudioError(_bad_rate(name, file.samplerate))
-    return file
-
-
-def _seekable(source: AudioSource) -> AudioSource:
-    """Give what libsndfile can jump about in: the file itself, or all that a pipe holds."""
-    if isinstance(source, Path):
-        if _check_file(source):
-            return source
-        data = source.read_bytes()
-    elif source.seekable():
-        return source
-    else:
-        data = source.read()
-    if not data:
-        raise AudioError(f"{_name(source)}: is empty (0 bytes)")
-    return io.BytesIO(data)
-
-
-def _check_file(path: Path) -> bool:
-    """Refuse what is no recording; say whether it is a regular file, not a pipe."""
-    if path.is_dir():
-        raise AudioError(f"{path}: is a folder, not a recording")
-    try:
-        status = path.stat()
-    except FileNotFoundError as error:
-        raise AudioError(f"{path}: no such file") from error
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be opened ({error.strerror})") from error
-    is_regular = stat.S_ISREG(status.st_mode)
-    if is_regular and not status.st_size:
-        raise AudioError(f"{path}: is empty (0 bytes)")
-    return is_regular
+            f"{name}: sample {place} is {mono[first]}, no sound, at "
+            f"{place / sample_rate_hz:.3f} s; export it again"
+        )
+    return np.ascontiguousarray(mono)
 
 
 def _to_floating(array: NDArray[Any]) -> NDArray[np.float32]:
@@ -251,26 +284,6 @@ def _to_floating(array: NDArray[Any]) -> NDArray[np.float32]:
     if not np.issubdtype(array.dtype, np.floating):
         raise AudioError(f"audio needs floating-point numbers or integers, not {array.dtype}")
     return array.astype(np.float32)
-
-
-def _to_mono(block: NDArray[np.float32], first_sample: int, name: str) -> NDArray[np.float32]:
-    mono = block if block.ndim == 1 else block.mean(axis=1, dtype=np.float32)
-    usable = np.abs(mono) <= MAX_ABSOLUTE_SAMPLE  # False for NaN, too
-    if not usable.all():
-        first = int(np.flatnonzero(~usable)[0])
-        raise AudioError(
-            f"{name}: sample {first_sample + first} is {mono[first]}, no sound; export it again"
-        )
-    return np.ascontiguousarray(mono)
-
-
-def _name(source: AudioSource) -> str:
-    return str(source) if isinstance(source, Path) else "<standard input>"
-
-
-def _reason(error: soundfile.SoundFileError) -> str:
-    text = getattr(error, "error_string", "") or str(error)
-    return text.strip().rstrip(".")
 
 
 def _bad_rate(name: str, sample_rate_hz: int) -> str:

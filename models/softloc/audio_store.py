@@ -66,7 +66,8 @@ class AudioStore:
         start, peak = file.tell(), 1.0
         while True:
             n_samples, loudest = 0, 0.0
-            for block in resample_blocks(read_blocks(recording), self.sample_rate_hz):
+            blocks = read_blocks(recording, warn=peak == 1.0)
+            for block in resample_blocks(blocks, self.sample_rate_hz):
                 loudest = max(loudest, float(np.abs(block).max(initial=0.0)))
                 scaled = np.clip(block / peak, -1.0, 1.0) * _FULL_SCALE
                 file.write(np.rint(scaled).astype(_STORED).tobytes())
