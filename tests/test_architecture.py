@@ -17,9 +17,10 @@ LAYERS = (
     {"errors", "timebase", "files"},
     {"events", "vocabulary", "network", "loss"},
     {"formats", "perturb", "evaluation", "audio", "losses"},
-    {"features", "decoding", "audio_store", "rendering"},
+    {"features", "decoding", "velocity", "audio_store", "rendering"},
     {"presets", "checkpoints", "inference", "datasets", "batches"},
-    {"pipeline", "training"},
+    {"pipeline", "velocity_fitting"},
+    {"training"},
 )
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}
 
