@@ -4,10 +4,10 @@ Conventions
 -----------
 - Whatever a step draws depends on the seed and its number, so a run that was killed goes on from
   its last saved state to bit-identical weights (same machine, same number of threads).
+- Velocities are fitted last, to the labels that carry them, with the weights that are written.
 - What is validated and written is a running average of the weights.
 - The best weights are those with the lowest validation loss. Where validation labels are as noisy
   as the training labels, F1 is counted at a wide tolerance and says so.
-- Velocities are fitted last, to the labels that carry them, with the weights that are written.
 """
 
 from __future__ import annotations
