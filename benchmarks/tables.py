@@ -173,6 +173,39 @@ def hop_table() -> str:
     return _table(header, rows)
 
 
+def velocity_table() -> str:
+    """Ways to estimate velocities, means over classes, on kits never heard in training."""
+    names = {"mae": "error", "mae_affine": "after a line", "r": "correlation", "gain": "at -12 dB"}
+    sets = _load("velocity.json")["sets"]
+    titles = [SET_NAMES[name].split(",")[0] for name in sets]
+    header = ("way", *(f"{title}: {column}" for title in titles for column in names.values()))
+    rows = [
+        (
+            way,
+            *(
+                _velocity_cell(scores[way]["mean"], key)
+                for scores in sets.values()
+                for key in names
+            ),
+        )
+        for way in sets["test_kits"]
+    ]
+    return _table(header, rows)
+
+
+def velocity_classes_table() -> str:
+    """Velocities of every class on the test kits, beside its mean velocity."""
+    scores = _load("velocity.json")["sets"]["test_kits"]
+    header = ("class", "events", "error", "after a line", "correlation", "error of the mean")
+    rows = []
+    for label in CLASSES:
+        row = scores["softloc"][label]
+        cells = [_velocity_cell(row, key) for key in ("mae", "mae_affine", "r")]
+        constant = _velocity_cell(scores["constant"][label], "mae")
+        rows.append((label, str(row["events"]), *cells, constant))
+    return _table(header, rows)
+
+
 def kits_table() -> str:
     """List whose samples the shipped model was trained on."""
     authors: dict[tuple[str, str], list[str]] = {}
@@ -222,6 +255,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "decoding": decoding_table,
     "count_nll": count_table,
     "hop": hop_table,
+    "velocity": velocity_table,
+    "velocity_classes": velocity_classes_table,
     "kits": kits_table,
     "shifts": shifts_table,
     "reading": reading_table,
@@ -251,6 +286,10 @@ def _spread(values: Sequence[float]) -> str:
     if len(values) == 1:
         return _f1(values[0])
     return f"{_f1(mean(values))} ({_f1(min(values))}–{_f1(max(values))})"
+
+
+def _velocity_cell(row: Mapping[str, float], key: str) -> str:
+    return f"{row[key]:.2f}" if key == "r" else f"{row[key]:.1f}"
 
 
 def _signed(value: float) -> str:

@@ -58,14 +58,46 @@ def write_corpus(
     return table
 
 
-def bursts(times_s: list[float], duration_s: float = 2.0, rate_hz: int = 44_100) -> np.ndarray:
-    """Bursts of noise that start at these times."""
+def bursts(
+    times_s: list[float],
+    duration_s: float = 2.0,
+    rate_hz: int = 44_100,
+    levels_db: list[float] | None = None,
+) -> np.ndarray:
+    """Bursts of noise that start at these times, as loud as each other or so many dB louder."""
     rng = np.random.default_rng(0)
     samples = np.zeros(int(duration_s * rate_hz))
-    for time_s in times_s:
+    for time_s, level_db in zip(times_s, levels_db or [0.0] * len(times_s), strict=True):
         start = round(time_s * rate_hz)
         length = min(4_000, len(samples) - start)
         samples[start : start + length] += (
             0.3 * rng.normal(size=length) * np.exp(-np.arange(length) / 800)
-        )
+        ) * 10.0 ** (level_db / 20.0)
     return samples
+
+
+def write_played_corpus(
+    folder: Path, n_recordings: int = 2, duration_s: float = 30.0, seed: int = 0
+) -> Path:
+    """Bursts played with velocities of 20-120, 0.15 dB each, in recordings of unequal levels.
+
+    Every burst has two labels, KD and HH.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    rows = ["file,time_s,label,velocity"]
+    for index in range(n_recordings):
+        times_s = np.arange(0.1, duration_s - 0.1, 0.12) + rng.uniform(0.0, 0.01)
+        velocities = rng.integers(20, 121, size=len(times_s))
+        levels_db = 0.15 * (velocities - 127.0) + rng.uniform(-6.0, 6.0)
+        name = f"take {index}.flac"
+        samples = bursts(times_s.tolist(), duration_s, levels_db=levels_db.tolist())
+        soundfile.write(folder / name, np.clip(samples, -1.0, 1.0), RATE_HZ, subtype="PCM_24")
+        rows += [
+            f"{name},{time_s:.6f},{label},{velocity}"
+            for time_s, velocity in zip(times_s, velocities, strict=True)
+            for label in ("KD", "HH")
+        ]
+    table = folder / "labels.csv"
+    table.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return table

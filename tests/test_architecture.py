@@ -17,9 +17,10 @@ LAYERS = (
     {"errors", "timebase", "files", "note_maps"},
     {"events", "vocabulary", "network", "loss", "decoders"},
     {"formats", "perturb", "evaluation", "audio", "losses"},
-    {"features", "decoding", "audio_store", "rendering", "diagnosis"},
+    {"features", "decoding", "velocity", "audio_store", "rendering", "diagnosis"},
     {"presets", "checkpoints", "inference", "datasets", "batches"},
-    {"pipeline", "training"},
+    {"pipeline", "velocity_fitting"},
+    {"training"},
 )
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}
 

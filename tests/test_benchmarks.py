@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.drums.velocity import Found, score
 from benchmarks.peak_picking import PeakSettings, pick_peaks, tune_peaks
 from benchmarks.tables import PAGES, TABLES, replace_table
 from softloc.timebase import FrameGrid
@@ -36,6 +37,33 @@ def test_the_settings_with_the_best_f1_are_chosen() -> None:
         return -abs(peaks.threshold - 0.31) - abs(peaks.smoothing_ms - 19.0)
 
     assert tune_peaks(f1_of) == PeakSettings(0.3, 20.0)
+
+
+def test_errors_of_velocities() -> None:
+    """Two recordings, one of them labelled 10 higher; false alarms and unmatched events aside."""
+    times_s = np.arange(10.0)
+    truth = np.array([20.0, 40, 60, 80, 100, 30, 50, 70, 90, np.nan])
+    given = np.where(np.isnan(truth), 127.0, 50.0 + 0.5 * (truth - 60.0))
+    plain = [Found(times_s, truth + up, {"given": given}) for up in (0.0, 10.0)]
+    # Turned down, one event is lost and the others are 3 lower.
+    quieter = [
+        Found(times_s[1:] + 0.01, found.velocities[1:], {"given": given[1:] - 3.0})
+        for found in plain
+    ]
+    scores = score([plain], [quieter], lambda _, found: found.inputs["given"], ["KD"])
+    errors = [np.abs(given[:9] - truth[:9] - up).mean() for up in (0.0, 10.0)]
+    assert scores["KD"] == {
+        "events": 18,
+        "recordings": 2,
+        "mae": pytest.approx(np.mean(errors), abs=1e-3),
+        "mae_affine": 0.0,
+        "r": 1.0,
+        "gain": 3.0,
+    }
+    assert scores["mean"]["mae"] == scores["KD"]["mae"]
+    constant = score([plain], [quieter], lambda _, found: np.full(len(found.times_s), 60.0), ["KD"])
+    assert constant["KD"]["r"] == 0.0
+    assert constant["KD"]["mae_affine"] == pytest.approx(np.abs(truth[:9] - 60.0).mean(), abs=1e-3)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name + "/" + page.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from importlib.resources import files
 from pathlib import Path
@@ -29,6 +30,7 @@ from softloc.errors import CheckpointError, SettingsError
 from softloc.features import LogMel, mel_filterbank
 from softloc.network import OnsetNetwork
 from softloc.presets import SIZES
+from softloc.velocity import VelocityReadOut
 
 
 @pytest.fixture
@@ -66,6 +68,35 @@ def test_round_trip(tmp_path: Path, checkpoint: Checkpoint) -> None:
             loaded.network(features)[0], checkpoint.network(features)[0], atol=0, rtol=0
         )
     torch.testing.assert_close(loaded.log_mel.filterbank, checkpoint.log_mel.filterbank)
+
+
+def test_velocities_travel_with_the_model(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, checkpoint)
+    assert load_checkpoint(path).velocity is None
+    velocity = VelocityReadOut(3, checkpoint.settings.features.n_bands)
+    velocity.weight.copy_(torch.randn_like(velocity.weight))
+    velocity.mean.copy_(torch.tensor([60.0, 0.0, 70.0]))
+    velocity.known.copy_(torch.tensor([True, False, True]))
+    save_checkpoint(path, dataclasses.replace(checkpoint, velocity=velocity))
+    loaded = load_checkpoint(path)
+    assert loaded.velocity is not None
+    for name, tensor in velocity.state_dict().items():
+        assert torch.equal(loaded.velocity.state_dict()[name], tensor)
+    for name, tensor in checkpoint.network.state_dict().items():
+        assert torch.equal(loaded.network.state_dict()[name], tensor)
+
+
+def test_velocities_that_do_not_fit_are_refused(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, dataclasses.replace(checkpoint, velocity=VelocityReadOut(2, 64)))
+    with pytest.raises(CheckpointError, match=r"a\.safetensors: the model file is damaged"):
+        load_checkpoint(path)
+    velocity = VelocityReadOut(3, 64)
+    velocity.mean[1] = float("inf")
+    save_checkpoint(path, dataclasses.replace(checkpoint, velocity=velocity))
+    with pytest.raises(CheckpointError, match=r"not finite \(velocity\.mean\)"):
+        load_checkpoint(path)
 
 
 def test_damaged_files_are_refused(tmp_path: Path, checkpoint: Checkpoint) -> None:

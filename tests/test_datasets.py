@@ -45,6 +45,24 @@ def test_a_table_and_its_audio(tmp_path: Path) -> None:
     assert dataset.recordings[0].sequences[0].softness_ms.tolist() == [50.0, 50.0]
 
 
+def test_velocities_stay_with_their_labels(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav")
+    write_audio(tmp_path / "b.wav")
+    path = table(
+        tmp_path,
+        "a.wav,0.5,SD,90",
+        "a.wav,0.0,KD,",
+        "b.wav,1.0,KD,",
+        header="file,time_s,label,velocity",
+    )
+    corpus = read_corpus(path)
+    dataset = build_dataset(corpus, choose_classes("auto", corpus), None, softness_ms=50.0)
+    first, second = (recording.sequences[0].velocities for recording in dataset.recordings)
+    assert first is not None
+    assert first.tolist() == [0, 90]
+    assert second is None
+
+
 def test_a_folder_of_label_files_finds_audio_by_stem(tmp_path: Path) -> None:
     write_audio(tmp_path / "audio" / "one [live].flac")
     (tmp_path / "labels").mkdir()

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from clicks import write_corpus
+from click_model import make_click_model
+from clicks import write_corpus, write_played_corpus
 
-from softloc.checkpoints import load_checkpoint
-from softloc.datasets import Dataset, build_dataset, choose_classes
+from softloc.checkpoints import Checkpoint, load_checkpoint
+from softloc.datasets import Classes, Dataset, build_dataset, choose_classes
 from softloc.errors import CheckpointError, SettingsError, TrainingError
 from softloc.formats import read_corpus
 from softloc.losses import LossSettings
@@ -25,6 +26,7 @@ from softloc.training import (
     record_path,
     state_path,
 )
+from softloc.velocity import VelocityReadOut
 
 TINY = TrainingSettings(
     size="small", steps=12, batch_size=2, window_s=0.6, validations=3, average_steps=5, seed=4
@@ -195,6 +197,89 @@ def test_starting_from_a_model_keeps_its_weights(
     torch.testing.assert_close(
         weights(fine)["dense.weight"], weights(output)["dense.weight"], atol=1e-5, rtol=0
     )
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Dataset]:
+    corpus = read_corpus(write_played_corpus(tmp_path_factory.mktemp("played")))
+    return build_dataset(corpus, Classes(("KD", "HH")), None, softness_ms=30.0).split(0.5, seed=0)
+
+
+def without_velocities(dataset: Dataset) -> Dataset:
+    recordings = [
+        dataclasses.replace(
+            recording,
+            sequences=tuple(dataclasses.replace(s, velocities=None) for s in recording.sequences),
+        )
+        for recording in dataset.recordings
+    ]
+    return dataclasses.replace(dataset, recordings=tuple(recordings))
+
+
+def fine_tune(
+    datasets: tuple[Dataset, Dataset],
+    folder: Path,
+    init: Checkpoint,
+    *,
+    resume: bool = False,
+    observer: Observer | None = None,
+) -> Path:
+    """Two steps that change next to nothing."""
+    folder.mkdir(exist_ok=True)
+    output = folder / "model.safetensors"
+    still = dataclasses.replace(
+        TINY, steps=2, validations=1, learning_rate=1e-9, state_interval_s=0.0
+    )
+    fit(
+        datasets[0],
+        Validation(datasets[1], clean=True),
+        still,
+        output,
+        folder,
+        init=init,
+        resume=resume,
+        observer=observer,
+    )
+    return output
+
+
+def test_velocities_are_fitted_where_labels_carry_them(
+    played: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    clicks = make_click_model()
+    output = fine_tune(played, tmp_path / "played", clicks)
+    velocity = load_checkpoint(output).velocity
+    assert velocity is not None
+    assert velocity.known.tolist() == [True, True]
+    record = json.loads(record_path(output).read_text())
+    assert record["velocity"] == pytest.approx({"KD": 70.0, "HH": 70.0}, abs=8.0)
+    # A resumed training fits the same.
+    with pytest.raises(KilledError):
+        fine_tune(played, tmp_path / "killed", clicks, observer=KillAfter(2))
+    resumed = load_checkpoint(fine_tune(played, tmp_path / "killed", clicks, resume=True)).velocity
+    assert resumed is not None
+    assert same(velocity.state_dict(), resumed.state_dict())
+
+
+def test_labels_without_velocities_keep_those_of_the_start(
+    played: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    bare = (without_velocities(played[0]), played[1])
+    clicks = make_click_model()
+    output = fine_tune(bare, tmp_path / "none", clicks)
+    assert load_checkpoint(output).velocity is None
+    assert json.loads(record_path(output).read_text())["velocity"] == {}
+    start = VelocityReadOut(2, 32)
+    start.weight.fill_(3.0)
+    start.mean.fill_(60.0)
+    start.known.fill_(value=True)
+    knowing = dataclasses.replace(clicks, velocity=start)
+    with pytest.raises(KilledError):
+        fine_tune(bare, tmp_path / "kept", knowing, observer=KillAfter(2))
+    # The saved state knows what it started from.
+    kept = load_checkpoint(fine_tune(bare, tmp_path / "kept", clicks, resume=True)).velocity
+    assert kept is not None
+    assert same(start.state_dict(), kept.state_dict())
 
 
 def test_minutes_choose_the_steps(datasets: tuple[Dataset, Dataset], tmp_path: Path) -> None:

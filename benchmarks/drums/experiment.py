@@ -70,9 +70,14 @@ def train_once(
 def append_result(name: str, result: Mapping[str, Any]) -> None:
     """Add one line to ``benchmarks/results/<name>.jsonl``."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    command = shlex.join(["python", "-m", *_module_arguments()])
     with (RESULTS / f"{name}.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"command": command, **result}) + "\n")
+        file.write(json.dumps({"command": command(), **result}) + "\n")
+
+
+def command() -> str:
+    """Tell the command that is running, its module named instead of its file."""
+    main = sys.modules["__main__"].__spec__
+    return shlex.join(["python", "-m", main.name if main else "benchmarks.drums", *sys.argv[1:]])
 
 
 def run_record(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,9 +85,3 @@ def run_record(record: Mapping[str, Any]) -> dict[str, Any]:
     kept = ("settings", "steps", "seconds", "best", "versions", "threads")
     curve = [[row["step"], round(row["valid_loss"], 4)] for row in record["curve"]]
     return {**{key: record[key] for key in kept}, "validation_curve": curve}
-
-
-def _module_arguments() -> list[str]:
-    """Arguments of the running command, its module named instead of its file."""
-    main = sys.modules["__main__"].__spec__
-    return [main.name if main else "benchmarks.drums", *sys.argv[1:]]

@@ -6,6 +6,7 @@ Conventions
   features and network, classes, and the record of the training. Loading runs no code.
 - A model is given by name (shipped, listed in ``index.json``, SHA-256 checked at every load) or by
   path.
+- Whether a model estimates velocities, its tensors say: those under ``velocity.`` are optional.
 - Training states are separate files (`save_training_state`), read with ``weights_only=True``.
 """
 
@@ -23,17 +24,19 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from softloc.errors import CheckpointError, SettingsError
 from softloc.features import FeatureSettings, LogMel
 from softloc.files import atomic_path
 from softloc.network import ConvStage, NetworkSettings, OnsetNetwork
+from softloc.velocity import VelocityReadOut
 from softloc.vocabulary import nearest_hint, note_of_label
 
 FORMAT_VERSION = 1
 MODEL_SUFFIX = ".safetensors"
 _METADATA_KEY = "softloc"
+_VELOCITY = "velocity"
 _PRETRAINED = "softloc.pretrained"
 
 
@@ -91,12 +94,15 @@ class Checkpoint:
         The network.
     record : Mapping
         How it came to be: settings of the training, data, versions, scores, licences.
+    velocity : VelocityReadOut or None
+        Estimates velocities; None for a model whose labels carried none.
     """
 
     settings: ModelSettings
     log_mel: LogMel
     network: OnsetNetwork
     record: Mapping[str, Any] = field(default_factory=dict)
+    velocity: VelocityReadOut | None = None
 
 
 def default_notes(classes: tuple[str, ...]) -> tuple[int | None, ...]:
@@ -196,9 +202,15 @@ def file_sha256(path: Path) -> str:
 
 
 def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    parts = {
+        "log_mel": checkpoint.log_mel,
+        "network": checkpoint.network,
+        _VELOCITY: checkpoint.velocity,
+    }
     return {
         f"{part}.{name}": tensor.detach().cpu().contiguous()
-        for part, module in (("log_mel", checkpoint.log_mel), ("network", checkpoint.network))
+        for part, module in parts.items()
+        if module is not None
         for name, tensor in module.state_dict().items()
     }
 
@@ -235,7 +247,12 @@ def _rebuild(path: Path, header_text: str, tensors: Mapping[str, Tensor]) -> Che
             )
         settings = _parse_settings(header)
         log_mel, network = LogMel(settings.features), OnsetNetwork(settings.network)
-        for part, module in (("log_mel", log_mel), ("network", network)):
+        parts: dict[str, nn.Module] = {"log_mel": log_mel, "network": network}
+        velocity = None
+        if any(name.startswith(f"{_VELOCITY}.") for name in tensors):
+            velocity = VelocityReadOut(len(settings.classes), settings.features.n_bands)
+            parts[_VELOCITY] = velocity
+        for part, module in parts.items():
             prefix = f"{part}."
             module.load_state_dict(
                 {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -245,7 +262,8 @@ def _rebuild(path: Path, header_text: str, tensors: Mapping[str, Tensor]) -> Che
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise CheckpointError(f"{path}: weights are not finite ({broken[0]})")
-    return Checkpoint(settings, log_mel.eval(), network.eval(), header.get("record", {}))
+    record = header.get("record", {})
+    return Checkpoint(settings, log_mel.eval(), network.eval(), record, velocity)
 
 
 def _parse_settings(header: Mapping[str, Any]) -> ModelSettings:

@@ -92,12 +92,15 @@ class LabelSequence:
         Output of each label.
     softness_ms : ndarray of float64, shape (n,)
         Softness of each label.
+    velocities : ndarray of int64, shape (n,), or None
+        MIDI velocity of each label, 0 for one without; None where none has any.
     """
 
     annotator: str
     times_s: NDArray[np.float64]
     classes: NDArray[np.int64]
     softness_ms: NDArray[np.float64]
+    velocities: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,10 @@ class Dataset:
         return dict(zip(self.classes.names, counts.tolist(), strict=True))
 
     def sha256(self) -> str:
-        """Hash of names, lengths and labels: whether a resumed training sees the same data."""
+        """Hash of names, lengths and labels: whether a resumed training sees the same data.
+
+        Velocities are left out: no step of the training sees them.
+        """
         digest = hashlib.sha256(repr(self.classes.names).encode())
         for recording in self.recordings:
             digest.update(f"{recording.name}\0{recording.duration_s:.6f}".encode())
@@ -404,12 +410,14 @@ class _LabelReader:
             if index is not None and self._is_near(name, onset, duration_s, softness_ms):
                 inside_s = min(max(onset.time_s, 0.0), duration_s)
                 self.n_moved += inside_s != onset.time_s
-                rows.append((inside_s, index, softness_ms))
+                rows.append((inside_s, index, softness_ms, onset.velocity or 0))
+        velocities = np.array([row[3] for row in rows], dtype=np.int64)
         return LabelSequence(
             annotator,
             times_s=np.array([row[0] for row in rows], dtype=np.float64),
             classes=np.array([row[1] for row in rows], dtype=np.int64),
             softness_ms=np.array([row[2] for row in rows], dtype=np.float64),
+            velocities=velocities if velocities.any() else None,
         )
 
     def _class_index(self, name: str, onset: Onset) -> int | None:

@@ -26,6 +26,10 @@ from softloc.timebase import FrameGrid
 #: Magnitudes well below 10^-4 of full scale count as silence; above, the scale is logarithmic.
 LOG_GAIN = 1e4
 
+#: Magnitudes below it are silence to `band_levels`: 40 dB less than in the features, so that a
+#: recording turned down keeps its differences of level.
+LEVEL_FLOOR = 1e-6
+
 #: Silence that the network hears before every recording; what it says to it is dropped.
 LEAD_IN_S = 0.1
 
@@ -185,6 +189,15 @@ def compress(magnitudes: Tensor) -> Tensor:
     """
     log_mel = torch.log1p(LOG_GAIN * magnitudes)
     return torch.stack((log_mel[:, 1:], log_mel.diff(dim=1)), dim=2)
+
+
+def band_levels(log_mel: Tensor) -> Tensor:
+    """Log-mel-spectrogram, as in the features, to levels in neper: ``log(m + 10^-6)``.
+
+    Unlike the features these change by the same amount in all bands when a recording is turned up
+    or down, as long as they are above `LEVEL_FLOOR`.
+    """
+    return torch.log(torch.expm1(log_mel) / LOG_GAIN + LEVEL_FLOOR)
 
 
 def _centred_window(settings: FeatureSettings) -> Tensor:

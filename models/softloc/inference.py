@@ -12,7 +12,8 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from softloc.errors import AudioError
-from softloc.features import LogMel
+from softloc.features import LogMel, band_levels
 from softloc.network import LSTMState, OnsetNetwork
 
 #: Frames that pass through the network at once.
@@ -28,6 +29,56 @@ CHUNK_FRAMES = 2_000
 
 #: Mass this near outside a recording belongs to it.
 EDGE_S = 0.05
+
+#: What else is wanted of every frame: band levels (n_frames, n_bands) to rows (n_rows, n_frames).
+Listener = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """What is known of every frame of a recording.
+
+    Attributes
+    ----------
+    probabilities : ndarray of float32, shape (n_classes, n_frames)
+        Probability of an event of each class; the first and the last frame also hold what lies
+        just outside, and may exceed 1.
+    heard : ndarray of float32, shape (n_rows, n_frames)
+        What the listener made of the band levels; no rows without one.
+    """
+
+    probabilities: NDArray[np.float32]
+    heard: NDArray[np.float32]
+
+
+def compute_frames(
+    log_mel: LogMel,
+    network: OnsetNetwork,
+    blocks: Iterable[NDArray[np.float32]],
+    listener: Listener | None = None,
+    chunk_frames: int = CHUNK_FRAMES,
+) -> Frames:
+    """Probabilities of events in every frame of one recording, and what a listener hears there.
+
+    Parameters
+    ----------
+    log_mel, network, blocks, chunk_frames
+        As in `compute_probabilities`.
+    listener : callable, optional
+        Turns band levels into rows, frame by frame: a `softloc.velocity.VelocityReadOut`.
+
+    Raises
+    ------
+    AudioError
+        If the network's answer is not finite.
+    """
+    edge = edge_frames(log_mel)
+    rows: list[Tensor] = []
+    chunks = _feature_chunks(log_mel, network, blocks, chunk_frames)
+    logits = _logits(log_mel, network, _overhear(chunks, network, listener or _hear_nothing, rows))
+    first = log_mel.settings.lead_in_frames
+    heard = torch.cat(rows, dim=1)[:, first : first + logits.shape[1] - 2 * edge]
+    return Frames(fold_edges(logits, edge), np.asarray(heard.cpu().numpy()))
 
 
 def compute_probabilities(
@@ -58,8 +109,7 @@ def compute_probabilities(
     AudioError
         If the network's answer is not finite.
     """
-    edge = edge_frames(log_mel)
-    return fold_edges(compute_logits(log_mel, network, blocks, chunk_frames), edge)
+    return compute_frames(log_mel, network, blocks, chunk_frames=chunk_frames).probabilities
 
 
 def fold_edges(logits: NDArray[np.float32], edge: int) -> NDArray[np.float32]:
@@ -76,7 +126,6 @@ def edge_frames(log_mel: LogMel) -> int:
     return round(log_mel.settings.grid.seconds_to_frames(EDGE_S).item())
 
 
-@torch.inference_mode()
 def compute_logits(
     log_mel: LogMel,
     network: OnsetNetwork,
@@ -90,7 +139,13 @@ def compute_logits(
     ndarray of float32, shape (n_classes, edge + n_frames + edge)
         Log-odds, `edge_frames` of them before and after the recording.
     """
-    chunks = _feature_chunks(log_mel, network, blocks, chunk_frames)
+    return _logits(log_mel, network, _feature_chunks(log_mel, network, blocks, chunk_frames))
+
+
+@torch.inference_mode()
+def _logits(
+    log_mel: LogMel, network: OnsetNetwork, chunks: Iterable[Tensor]
+) -> NDArray[np.float32]:
     if network.settings.bidirectional:
         encoded = torch.cat([network.encode(chunk) for chunk in chunks], dim=1)
         hidden, _ = network.lstm(encoded)
@@ -101,6 +156,20 @@ def compute_logits(
         raise AudioError("the network's answer is not finite: is the recording or model damaged?")
     first = log_mel.settings.lead_in_frames - edge_frames(log_mel)
     return np.asarray(logits[0, :, first:].cpu().numpy())
+
+
+def _overhear(
+    chunks: Iterable[Tensor], network: OnsetNetwork, listener: Listener, rows: list[Tensor]
+) -> Iterator[Tensor]:
+    """Pass features on, and add what the listener makes of the frames inside their context."""
+    before, after = network.settings.look_back_frames, network.settings.look_ahead_frames
+    for chunk in chunks:
+        rows.append(listener(band_levels(chunk[0, before : chunk.shape[1] - after, 0])))
+        yield chunk
+
+
+def _hear_nothing(levels: Tensor) -> Tensor:
+    return levels.new_zeros(0, len(levels))
 
 
 def _forward(network: OnsetNetwork, chunks: Iterable[Tensor]) -> Iterator[Tensor]:

@@ -2,6 +2,8 @@
 
 recording ─> audio blocks ─> features ─> network ─> probabilities ─> mass ─> events
              `audio`         `features`  `network`  `inference`      `decoding`
+                                  └────> loudness of each class, if known ──┴──> velocities
+                                         `velocity`
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from softloc.checkpoints import Checkpoint, load_checkpoint
 from softloc.decoding import decode_onsets
 from softloc.errors import SettingsError
 from softloc.events import Onset
-from softloc.inference import compute_probabilities
+from softloc.inference import compute_frames
+from softloc.velocity import set_velocities
 
 DEFAULT_MODEL = "drums"
 
@@ -46,6 +49,8 @@ class Transcriber:
         self.device = choose_device(device)
         self._log_mel = checkpoint.log_mel.to(self.device)
         self._network = checkpoint.network.to(self.device)
+        velocity = checkpoint.velocity
+        self._velocity = None if velocity is None else velocity.to(self.device)
 
     def transcribe(
         self, recording: str | Path | BinaryIO | ArrayLike, sample_rate_hz: int | None = None
@@ -62,7 +67,8 @@ class Transcriber:
         Returns
         -------
         list of Onset
-            Sorted by time; times in seconds, finer than a frame.
+            Sorted by time; times in seconds, finer than a frame. With velocities where the model
+            was trained on labels that carry them.
 
         Raises
         ------
@@ -73,15 +79,19 @@ class Transcriber:
         """
         model = self.settings
         blocks = resample_blocks(_blocks(recording, sample_rate_hz), model.features.sample_rate_hz)
-        probabilities = compute_probabilities(self._log_mel, self._network, blocks)
-        return decode_onsets(
-            probabilities,
+        frames = compute_frames(self._log_mel, self._network, blocks, self._velocity)
+        onsets = decode_onsets(
+            frames.probabilities,
             model.classes,
             model.features.grid,
             softness_ms=model.softness_ms,
             event_mass=model.event_mass,
             midi_notes=model.midi_notes,
         )
+        if self._velocity is None:
+            return onsets
+        grid = model.features.grid
+        return set_velocities(onsets, frames.heard, self._velocity, model.classes, grid)
 
 
 def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Transcriber:

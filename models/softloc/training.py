@@ -4,6 +4,7 @@ Conventions
 -----------
 - Whatever a step draws depends on the seed and its number, so a run that was killed goes on from
   its last saved state to bit-identical weights (same machine, same number of threads).
+- Velocities are fitted last, to the labels that carry them, with the weights that are written.
 - What is validated and written is a running average of the weights.
 - Where validation labels are exact, the best weights are those with the highest F1, averaged over
   classes and tolerances; where they are as noisy as the training labels, those with the lowest
@@ -59,11 +60,16 @@ from softloc.inference import compute_logits, edge_frames, fold_edges
 from softloc.losses import LossSettings, event_mass_frames, make_loss
 from softloc.network import OnsetNetwork
 from softloc.presets import get_size
+from softloc.velocity import VelocityReadOut, fill_unknown
+from softloc.velocity_fitting import MAX_FIT_S, fit_velocities
 
 #: Tolerances of F1 where the validation labels are exact.
 CLEAN_TOLERANCES_S = (0.050, 0.020)
 
 _LOG = logging.getLogger(__name__)
+#: Audio that velocities are fitted to, as a share of what the training went through. To hear it
+#: costs half as much as to train on it.
+_VELOCITY_SHARE = 0.05
 _STATISTICS_BATCHES = 8
 _TIMING_STEPS = 8
 
@@ -383,14 +389,26 @@ class _Run:
             "threads": torch.get_num_threads(),
             "device": self.device,
         }
-        save_checkpoint(
-            output,
-            Checkpoint(self.model.settings, self.model.log_mel, self.average, run_record),
-        )
+        model = dataclasses.replace(self.model, network=self.average)
+        velocity = self._fit_velocities(model)
+        run_record["velocity"] = _describe_velocity(velocity, self.model.settings.classes)
+        save_checkpoint(output, dataclasses.replace(model, record=run_record, velocity=velocity))
         run_record["curve"] = self.curve
         write_text_atomic(record_path(output), json.dumps(run_record, indent=1) + "\n")
         state_path(output).unlink(missing_ok=True)
         return run_record
+
+    def _fit_velocities(self, model: Checkpoint) -> VelocityReadOut | None:
+        """Fit what the labels allow; the rest stays as the model began with, if at all."""
+        seen_s = self.steps * self.settings.batch_size * self.settings.window_s
+        fitted = fit_velocities(
+            model,
+            self.data.dataset,
+            self.data.store,
+            max_s=min(MAX_FIT_S, _VELOCITY_SHARE * seen_s),
+            seed=self.settings.seed,
+        )
+        return fill_unknown(fitted, self.model.velocity)
 
     def _train_step(self) -> float:
         progress = self.step / self.steps
@@ -543,6 +561,7 @@ class _Run:
             "best_row": self.best_row,
             "losses": self.losses,
             "curve": self.curve,
+            "velocity": self.model.velocity.state_dict() if self.model.velocity else None,
         }
 
     def _restore(self, state: Mapping[str, Any]) -> None:
@@ -553,6 +572,10 @@ class _Run:
         self.model.log_mel.filterbank.copy_(state["filterbank"])
         self.best, self.best_row = state["best"], state["best_row"]
         self.losses, self.curve = state["losses"], state["curve"]
+        if state.get("velocity"):  # older states have none
+            velocity = VelocityReadOut(*state["velocity"]["weight"].shape)
+            velocity.load_state_dict(state["velocity"])
+            self.model = dataclasses.replace(self.model, velocity=velocity)
 
 
 def _identity(
@@ -618,7 +641,9 @@ def _make_model(
     mass = event_mass_frames(settings.loss, float(features.grid.frame_rate))
     notes = default_notes(classes)
     model = ModelSettings(features, shape, classes, notes, settings.softness_ms, float(mass))
-    return Checkpoint(model, log_mel, network)
+    # Velocities are heard in the features, not by the network: what is known of them stays true.
+    velocity = init.velocity if init is not None and init.settings.classes == classes else None
+    return Checkpoint(model, log_mel, network, velocity=velocity)
 
 
 def _copy_weights(init: Checkpoint, network: OnsetNetwork, classes: tuple[str, ...]) -> None:
@@ -636,6 +661,16 @@ def _describe(dataset: Dataset) -> dict[str, Any]:
         "labels": dataset.count_labels(),
         "sha256": dataset.sha256(),
     }
+
+
+def _describe_velocity(
+    velocity: VelocityReadOut | None, classes: tuple[str, ...]
+) -> dict[str, float]:
+    """Mean velocity of the labels of each class that it is known for."""
+    if velocity is None:
+        return {}
+    rows = zip(classes, velocity.mean.tolist(), velocity.known.tolist(), strict=True)
+    return {label: round(mean, 1) for label, mean, is_known in rows if is_known}
 
 
 def _versions() -> dict[str, str]:
