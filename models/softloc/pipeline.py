@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -22,6 +23,23 @@ from softloc.events import Onset
 from softloc.inference import compute_probabilities
 
 DEFAULT_MODEL = "drums"
+
+
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """What was found in a recording.
+
+    Attributes
+    ----------
+    onsets : list of Onset
+        Its events, sorted by time.
+    duration_s : float
+        How much audio there was, in seconds: what was decoded, whatever a header says; whole
+        frames.
+    """
+
+    onsets: list[Onset]
+    duration_s: float
 
 
 class Transcriber:
@@ -71,10 +89,16 @@ class Transcriber:
         SettingsError
             If an array comes without its sample rate.
         """
+        return self.listen(recording, sample_rate_hz).onsets
+
+    def listen(
+        self, recording: str | Path | BinaryIO | ArrayLike, sample_rate_hz: int | None = None
+    ) -> Transcription:
+        """Like `transcribe`, and say how long the recording was."""
         model = self.settings
         blocks = resample_blocks(_blocks(recording, sample_rate_hz), model.features.sample_rate_hz)
         probabilities = compute_probabilities(self._log_mel, self._network, blocks)
-        return decode_onsets(
+        onsets = decode_onsets(
             probabilities,
             model.classes,
             model.features.grid,
@@ -82,6 +106,8 @@ class Transcriber:
             event_mass=model.event_mass,
             midi_notes=model.midi_notes,
         )
+        n_frames = probabilities.shape[1]
+        return Transcription(onsets, model.features.grid.frames_to_seconds(n_frames).item())
 
 
 def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Transcriber:
