@@ -230,6 +230,8 @@ def choose_naming(
         raise SettingsError(f"-o {output}: several results need a folder, this is a file")
     if pattern is None:
         return Naming(formats or (MIDI,), folder=path)
+    if len(formats) > 1 and "{ext}" not in pattern:
+        raise SettingsError(f"--name {pattern}: needs {{ext}} for several formats")
     wanted = tuple(classes) if "{class}" in pattern else ()
     if len({_NOT_IN_FILE_NAMES.sub("_", label).casefold() for label in wanted}) < len(wanted):
         raise SettingsError("--name: the classes have names that would be one file")
