@@ -28,6 +28,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+import numpy as np
+
 from softloc.errors import SettingsError
 from softloc_cli.inputs import STANDARD_STREAM, Item
 from softloc_cli.outputs import Job, Naming
@@ -238,8 +240,6 @@ class _Survey:
 
     def suspects(self) -> frozenset[int]:
         """Hashes that sources or targets share."""
-        import numpy as np
-
         sources, targets = (
             np.sort(np.frombuffer(keys, dtype=np.uint64)) if keys else np.zeros(0, dtype=np.uint64)
             for keys in (self.sources, self.targets)

@@ -125,9 +125,13 @@ class Naming:
         fields = {
             "stem": item.stem,
             "ext": suffix_of(name).removeprefix("."),
-            "class": _NOT_IN_FILE_NAMES.sub("_", label or ""),
+            "class": _in_file_name(label or ""),
         }
         return (self.pattern or "").format(**fields)
+
+
+def _in_file_name(label: str) -> str:
+    return _NOT_IN_FILE_NAMES.sub("_", label)
 
 
 def suffix_of(name: str) -> str:
@@ -230,12 +234,18 @@ def choose_naming(
         raise SettingsError(f"-o {output}: several results need a folder, this is a file")
     if pattern is None:
         return Naming(formats or (MIDI,), folder=path)
+    return _naming_by_pattern(pattern, formats, classes, path)
+
+
+def _naming_by_pattern(
+    pattern: str, formats: tuple[str, ...], classes: Sequence[str], folder: Path | None
+) -> Naming:
     if len(formats) > 1 and "{ext}" not in pattern:
         raise SettingsError(f"--name {pattern}: needs {{ext}} for several formats")
     wanted = tuple(classes) if "{class}" in pattern else ()
-    if len({_NOT_IN_FILE_NAMES.sub("_", label).casefold() for label in wanted}) < len(wanted):
+    if len({_in_file_name(label).casefold() for label in wanted}) < len(wanted):
         raise SettingsError("--name: the classes have names that would be one file")
-    return Naming(formats or (MIDI,), folder=path, pattern=pattern, classes=wanted)
+    return Naming(formats or (MIDI,), folder=folder, pattern=pattern, classes=wanted)
 
 
 def _names_file(path: Path, written: str, *, alone: bool) -> bool:
