@@ -1,4 +1,4 @@
-"""The Typer application: four commands, each from its own file."""
+"""The Typer application: each command from its own file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from softloc_cli import __version__
 from softloc_cli.console import EXIT_CODES_HELP
 from softloc_cli.evaluate import evaluate
+from softloc_cli.models import models
 from softloc_cli.perturb import perturb
 from softloc_cli.train import train
 from softloc_cli.transcribe import transcribe
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 for _command in (transcribe, train, evaluate, perturb):
     app.command(epilog=EXIT_CODES_HELP)(_command)
+app.add_typer(models, name="models")
 
 
 def _print_version(wanted: bool) -> None:

@@ -52,8 +52,10 @@ EXIT_CODES_HELP = (
 
 
 def report(message: str) -> None:
-    """Print a line to stderr."""
-    typer.echo(message, err=True)
+    """Print a line to stderr, above a progress bar if there is one."""
+    # Not typer.echo: it writes past the stream that rich puts in place of stderr.
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
 
 
 def report_skipped(corpus: Corpus) -> None:

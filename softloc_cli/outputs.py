@@ -26,6 +26,9 @@ from softloc_cli.inputs import STANDARD_STREAM, Item, as_path
 
 MIDI = "midi"
 
+#: Formats that results can have.
+WRITABLE = tuple(FORMATS)
+
 _ALIASES = {"mid": MIDI}
 _NAME_FIELDS = ("stem", "class", "ext")
 _NOT_IN_FILE_NAMES = re.compile(r'[/\\:*?"<>|\x00-\x1f]')
@@ -40,7 +43,7 @@ class Target:
     path : Path
         File to write; `STANDARD_STREAM` for standard output.
     format : str
-        Name in `softloc.formats.FORMATS`.
+        Name in `WRITABLE`.
     label : str or None
         The only class that it holds; None holds all.
     """
@@ -140,6 +143,10 @@ def suffix_of(name: str) -> str:
     return suffixes[0] if suffixes else ".txt"
 
 
+def _is_text(name: str) -> bool:
+    return FORMATS[name].render is not None
+
+
 def parse_formats(text: str | None) -> tuple[str, ...]:
     """Names of formats from ``-f mid,csv``; empty where none is given.
 
@@ -151,8 +158,8 @@ def parse_formats(text: str | None) -> tuple[str, ...]:
     names = []
     for part in (text or "").split(","):
         name = _ALIASES.get(part.strip().lower(), part.strip().lower())
-        if name and name not in FORMATS:
-            known = ("mid", *FORMATS)
+        if name and name not in WRITABLE:
+            known = ("mid", *WRITABLE)
             raise SettingsError(f"unknown format {part.strip()!r}{nearest_hint(name, known)}")
         if name:
             names.append(name)
@@ -269,14 +276,14 @@ def _single_format(path: Path, formats: tuple[str, ...]) -> str:
     if formats and meant not in (None, chosen) and (chosen, meant) != ("audacity", "tsv"):
         raise SettingsError(f"-o {path}: its suffix means {meant}, -f asks for {chosen}")
     if chosen is None:
-        suffixes = ", ".join(dict.fromkeys(suffix_of(name) for name in FORMATS))
+        suffixes = ", ".join(dict.fromkeys(suffix_of(name) for name in WRITABLE))
         raise SettingsError(f"-o {path}: no format has the suffix {path.suffix}; use {suffixes}")
     return chosen
 
 
 def _for_standard_output(formats: tuple[str, ...]) -> str:
     chosen = formats[0] if formats else "tsv"
-    if len(formats) > 1 or FORMATS[chosen].render is None:
-        tables = [f"-f {row.name}" for row in FORMATS.values() if row.render is not None]
+    if len(formats) > 1 or not _is_text(chosen):
+        tables = [f"-f {name}" for name in WRITABLE if _is_text(name)]
         raise SettingsError(f"standard output takes one table; use {' or '.join(tables)}")
     return chosen

@@ -15,7 +15,7 @@ import typer
 
 from softloc.errors import SettingsError, SoftLocError
 from softloc.files import remove_unfinished
-from softloc.formats import FORMATS, render_file, render_text, write_onsets
+from softloc.formats import render_file, render_text, write_onsets
 from softloc.vocabulary import (
     DRUM_VOCABULARIES,
     WRITE_NOTES,
@@ -33,6 +33,9 @@ from softloc_cli.outputs import MIDI, Job, Target
 if TYPE_CHECKING:
     from softloc.checkpoints import ModelSettings
     from softloc.events import Onset
+
+#: Tables, whose first line is what other programs expect there: no comment.
+_HEADER_FIRST = ("csv", "tsv", "onsets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +169,13 @@ class Session:
             for line in render_text(held, target.format).splitlines(keepends=True):
                 typer.echo(line, nl=False)  # flushes
             return
-        # Where a comment would be a first line, that is the header which spreadsheets expect.
-        has_room = not FORMATS[target.format].comments
-        comment = f"softloc {__version__} {Path(recipe.model).stem}" if has_room else None
+        comment = f"softloc {__version__} {Path(recipe.model).stem}"
         write_onsets(
             target.path,
             held,
             format=target.format,
             note_map=recipe.notes,
-            comment=comment,
+            comment=None if target.format in _HEADER_FIRST else comment,
             tempo_bpm=recipe.tempo_bpm,
         )
 

@@ -14,14 +14,20 @@ from typing import Annotated
 import typer
 
 from softloc.errors import SettingsError
-from softloc.formats import FORMATS
 from softloc.formats.midi import DEFAULT_TEMPO_BPM
 from softloc.vocabulary import parse_note_map
 from softloc_cli.batches import Batch, Existing, parse_shard
 from softloc_cli.console import draws_bar, progress, user_errors
 from softloc_cli.inputs import Item, as_path, find_items, find_listed, is_alone
 from softloc_cli.job_log import JobLog, Tally
-from softloc_cli.outputs import Job, Naming, choose_naming, parse_formats, parse_pattern
+from softloc_cli.outputs import (
+    WRITABLE,
+    Job,
+    Naming,
+    choose_naming,
+    parse_formats,
+    parse_pattern,
+)
 from softloc_cli.recordings import Outcome, Recipe, Session, remove_half_written, written_classes
 from softloc_cli.workers import Death, Workers, count_workers, run_here
 
@@ -57,7 +63,7 @@ def transcribe(
             "-f",
             "--format",
             metavar="LIST",
-            help=f"{', '.join(FORMATS)}; several with commas. "
+            help=f"{', '.join(WRITABLE)}; several with commas. "
             "Default: by the suffix of -o, else midi.",
         ),
     ] = None,

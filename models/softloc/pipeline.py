@@ -34,12 +34,14 @@ class Transcription:
     onsets : list of Onset
         Its events, sorted by time.
     duration_s : float
-        How much audio there was, in seconds: what was decoded, whatever a header says; whole
-        frames.
+        How much audio there was, in seconds: what was decoded, whatever a header says.
+    sample_rate_hz : int
+        The recording's own sample rate.
     """
 
     onsets: list[Onset]
     duration_s: float
+    sample_rate_hz: int
 
 
 class Transcriber:
@@ -94,9 +96,10 @@ class Transcriber:
     def listen(
         self, recording: str | Path | BinaryIO | ArrayLike, sample_rate_hz: int | None = None
     ) -> Transcription:
-        """Like `transcribe`, and say how long the recording was."""
+        """Like `transcribe`, and say what the recording was like."""
         model = self.settings
-        blocks = resample_blocks(_blocks(recording, sample_rate_hz), model.features.sample_rate_hz)
+        heard = _Meter(_blocks(recording, sample_rate_hz))
+        blocks = resample_blocks(heard, model.features.sample_rate_hz)
         probabilities = compute_probabilities(self._log_mel, self._network, blocks)
         onsets = decode_onsets(
             probabilities,
@@ -106,8 +109,7 @@ class Transcriber:
             event_mass=model.event_mass,
             midi_notes=model.midi_notes,
         )
-        n_frames = probabilities.shape[1]
-        return Transcription(onsets, model.features.grid.frames_to_seconds(n_frames).item())
+        return Transcription(onsets, heard.n_samples / heard.sample_rate_hz, heard.sample_rate_hz)
 
 
 def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Transcriber:
@@ -162,6 +164,21 @@ def _blocks(
     if sample_rate_hz is None:
         raise SettingsError("an array of samples needs its sample_rate_hz")
     return _cut(make_waveform(recording, sample_rate_hz))
+
+
+class _Meter:
+    """Blocks of a recording, and how much of them has gone through."""
+
+    def __init__(self, blocks: Iterator[Waveform]) -> None:
+        self._blocks = blocks
+        self.n_samples = 0
+        self.sample_rate_hz = 1
+
+    def __iter__(self) -> Iterator[Waveform]:
+        for block in self._blocks:
+            self.n_samples += len(block.samples)
+            self.sample_rate_hz = block.sample_rate_hz
+            yield block
 
 
 def _cut(waveform: Waveform) -> Iterator[Waveform]:
