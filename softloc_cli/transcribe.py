@@ -71,8 +71,8 @@ def transcribe(
         str | None,
         typer.Option(
             metavar="PATTERN",
-            help="Names of results, such as '{stem}.{ext}' or, for a file each, "
-            "'{class}/{stem}.{ext}'.",
+            help="Names of results: '{stem}-drums.{ext}', or '{class}/{stem}.{ext}' for a file "
+            "of each class.",
         ),
     ] = None,
     overwrite: Annotated[
