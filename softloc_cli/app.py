@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from softloc_cli import __version__
+from softloc_cli.config import LazySettings, commands_of, config
 from softloc_cli.console import EXIT_CODES_HELP
 from softloc_cli.evaluate import evaluate
 from softloc_cli.models import models
@@ -27,6 +29,7 @@ app = typer.Typer(
 for _command in (transcribe, train, evaluate, perturb):
     app.command(epilog=EXIT_CODES_HELP)(_command)
 app.add_typer(models, name="models")
+app.add_typer(config, name="config")
 
 
 def _print_version(wanted: bool) -> None:
@@ -37,7 +40,12 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _softloc(
-    version: Annotated[
+    context: typer.Context,
+    *,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Settings, as TOML.")
+    ] = None,
+    version: Annotated[  # noqa: ARG001 - its callback has used it
         bool,
         typer.Option(
             "-V", "--version", help="Print the version.", callback=_print_version, is_eager=True
@@ -45,6 +53,7 @@ def _softloc(
     ] = False,
 ) -> None:
     """Point events from audio, trained through sloppy labels."""
+    context.default_map = LazySettings(commands_of(context.command), config)
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from softloc.errors import SettingsError
 from softloc.formats.midi import DEFAULT_TEMPO_BPM
 from softloc.vocabulary import parse_note_map
 from softloc_cli.batches import Batch, Existing, parse_shard
+from softloc_cli.config import prefer_given, use_settings
 from softloc_cli.console import draws_bar, progress, user_errors
 from softloc_cli.inputs import Item, as_path, find_items, find_listed, is_alone
 from softloc_cli.job_log import JobLog, Tally
@@ -35,6 +36,7 @@ _DASH = "-"
 
 
 def transcribe(
+    context: typer.Context,
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
@@ -130,6 +132,15 @@ def transcribe(
             "--strict", help="Exit with 4 if any recording failed, was skipped or got a warning."
         ),
     ] = False,
+    config: Annotated[  # noqa: ARG001 - its callback has used it
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Settings, as TOML (see softloc config show --help).",
+            is_eager=True,
+            callback=use_settings,
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")] = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Say more of each recording.")
@@ -143,6 +154,7 @@ def transcribe(
     """
     with user_errors():
         names = _check_inputs(inputs or [], files_from)
+        quiet, verbose = prefer_given(context, quiet=quiet, verbose=verbose)
         if quiet and verbose:
             raise SettingsError("--quiet and --verbose contradict each other")
         n_workers = count_workers(jobs)
@@ -165,6 +177,9 @@ def transcribe(
             from_stdin=_DASH in names,
         )
         recipe = replace(recipe, formats=naming.formats)
+        overwrite, skip_existing = prefer_given(
+            context, overwrite=overwrite, skip_existing=skip_existing
+        )
         existing = _what_of_existing(naming, overwrite=overwrite, skip=skip_existing)
         part = None if shard is None else parse_shard(shard)
         with contextlib.ExitStack() as stack:
