@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from softloc_cli import __version__
+from softloc_cli.config import LazySettings, commands_of, config
 from softloc_cli.console import EXIT_CODES_HELP
 from softloc_cli.convert import convert
 from softloc_cli.doctor import doctor
 from softloc_cli.evaluate import evaluate
+from softloc_cli.models import models
 from softloc_cli.perturb import perturb
 from softloc_cli.train import train
 from softloc_cli.transcribe import transcribe
@@ -27,6 +30,8 @@ app = typer.Typer(
 )
 for _command in (transcribe, train, evaluate, perturb, convert, doctor):
     app.command(epilog=EXIT_CODES_HELP)(_command)
+app.add_typer(models, name="models")
+app.add_typer(config, name="config")
 
 
 def _print_version(wanted: bool) -> None:
@@ -37,7 +42,12 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _softloc(
-    version: Annotated[
+    context: typer.Context,
+    *,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Settings, as TOML.")
+    ] = None,
+    version: Annotated[  # noqa: ARG001 - its callback has used it
         bool,
         typer.Option(
             "-V", "--version", help="Print the version.", callback=_print_version, is_eager=True
@@ -45,6 +55,7 @@ def _softloc(
     ] = False,
 ) -> None:
     """Point events from audio, trained through sloppy labels."""
+    context.default_map = LazySettings(commands_of(context.command), config)
 
 
 def main() -> None:

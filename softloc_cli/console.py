@@ -47,19 +47,34 @@ class ExitCode(IntEnum):
 EXIT_CODES_HELP = (
     "Exit codes: 0 all done · 1 unexpected error, or every input failed · 2 wrong usage, missing "
     "input or bad label file · 3 some inputs failed, the rest is written · 4 a threshold such as "
-    "--fail-under is not met · 130 interrupted · 141 the reader of the output went away"
+    "--fail-under or --strict is not met · 130 interrupted · 141 the reader of the output went away"
 )
 
 
 def report(message: str) -> None:
-    """Print a line to stderr."""
-    typer.echo(message, err=True)
+    """Print a line to stderr, above a progress bar if there is one."""
+    # Not typer.echo: it writes past the stream that rich puts in place of stderr.
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
 
 
 def report_skipped(corpus: Corpus) -> None:
     """Name on stderr the files of a folder that were taken for no label files, if any."""
     if corpus.skipped:
         report(f"{corpus.path}: skipped, no label files: {shorten(corpus.skipped)}")
+
+
+def report_table(header: Sequence[str], *rows: Sequence[str]) -> None:
+    """Print a small table to stderr, figures to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in header:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    Console(stderr=True, highlight=False).print(table)
 
 
 def shorten(names: Sequence[str]) -> str:
@@ -78,7 +93,7 @@ def user_errors() -> Iterator[None]:
         With the code of `ExitCode` that fits.
     """
     try:
-        with _log_to_stderr():
+        with _handle_log(_Notes()):
             yield
             sys.stdout.flush()
     except (typer.Exit, typer.Abort, typer.BadParameter):
@@ -114,50 +129,88 @@ def _report_error(error: Exception) -> None:
     report("\n  ".join([f"error: {count} problems:", *problems]))
 
 
+def draws_bar() -> bool:
+    """Whether stderr is a terminal on which a progress bar can move."""
+    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
 @contextlib.contextmanager
-def progress(description: str, total: int) -> Iterator[Callable[[], None]]:
+def progress(description: str, total: int | None) -> Iterator[Callable[[], None]]:
     """Draw a progress bar on stderr, if that is a terminal.
 
     Parameters
     ----------
     description : str
         What is being done.
-    total : int
-        Number of steps.
+    total : int or None
+        Number of steps; None if nobody knows.
 
     Yields
     ------
     callable
         To be called after each step.
     """
-    if not sys.stderr.isatty():
+    if not draws_bar():
         yield lambda: None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(description, total=total)
         yield lambda: bar.advance(task)
 
 
 @contextlib.contextmanager
-def _log_to_stderr() -> Iterator[None]:
-    """Show warnings of the library as notes."""
+def collect_warnings() -> Iterator[list[str]]:
+    """Collect what the library remarks in the block, instead of showing it.
+
+    Yields
+    ------
+    list of str
+        One sentence for each remark; filled as they come.
+    """
+    messages: list[str] = []
+    with _handle_log(_Collector(messages)):
+        yield messages
+
+
+@contextlib.contextmanager
+def _handle_log(handler: logging.Handler) -> Iterator[None]:
+    """Give what the library logs to one handler and to no other."""
     logger = logging.getLogger("softloc")
-    handler = _Notes()
-    logger.addHandler(handler)
-    propagate, logger.propagate = logger.propagate, False
+    others, propagate = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [handler], False
     try:
         yield
     finally:
-        logger.propagate = propagate
-        logger.removeHandler(handler)
+        logger.handlers, logger.propagate = others, propagate
 
 
 class _Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         report(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+class _Collector(logging.Handler):
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append(record.getMessage())
 
 
 def _silence_stdout() -> None:

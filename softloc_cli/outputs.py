@@ -1,28 +1,56 @@
-"""Which inputs there are and where each result goes: settled before any work starts.
+"""Where each result goes, by name alone.
 
 Conventions
 -----------
 - One input and ``-o NAME.mid``: that file. Several inputs, or a folder: ``-o`` names a folder, in
   which sub-folders of the input are kept.
 - Without ``-o`` a result lands beside its input: ``song.mid``, ``song.softloc.csv``.
+- ``--name`` replaces these names by a pattern, which may hold folders; with ``{class}`` in it every
+  class has a file of its own.
 - ``-`` is standard input or standard output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+import re
+import string
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from softloc.errors import SettingsError
 from softloc.formats import FORMATS, format_of_path
 from softloc.vocabulary import nearest_hint
+from softloc_cli.inputs import STANDARD_STREAM, Item, as_path
 
-STANDARD_STREAM = Path("-")
+MIDI = "midi"
 
-#: Short names and suffixes of what ``-f`` takes.
-_SUFFIX_OF = {"midi": ".mid", "csv": ".csv", "tsv": ".tsv", "audacity": ".txt"}
-_ALIASES = {"mid": "midi"}
+#: Formats that results can have.
+WRITABLE = tuple(FORMATS)
+
+_ALIASES = {"mid": MIDI}
+_NAME_FIELDS = ("stem", "class", "ext")
+_NOT_IN_FILE_NAMES = re.compile(r'[/\\:*?"<>|\x00-\x1f]')
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One result of a recording.
+
+    Attributes
+    ----------
+    path : Path
+        File to write; `STANDARD_STREAM` for standard output.
+    format : str
+        Name in `WRITABLE`.
+    label : str or None
+        The only class that it holds; None holds all.
+    """
+
+    path: Path
+    format: str
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +61,90 @@ class Job:
     ----------
     source : Path
         Recording, or `STANDARD_STREAM`.
-    targets : tuple of (Path, str)
-        File and format of each result; `STANDARD_STREAM` for standard output.
+    targets : tuple of Target
+        Its results.
     """
 
     source: Path
-    targets: tuple[tuple[Path, str], ...]
+    targets: tuple[Target, ...]
 
     def missing(self) -> Job:
         """Leave only the results that do not exist yet."""
         left = tuple(
-            (path, name)
-            for path, name in self.targets
-            if path == STANDARD_STREAM or not path.exists()
+            target
+            for target in self.targets
+            if target.path == STANDARD_STREAM or not target.path.exists()
         )
         return replace(self, targets=left)
 
 
 @dataclass(frozen=True, slots=True)
-class _Input:
-    source: Path
-    folder: Path  # its place below the folder that was given
+class Naming:
+    """The rule by which results are named.
 
-    @property
-    def stem(self) -> str:
-        return "stdin" if self.source == STANDARD_STREAM else self.source.stem
+    Attributes
+    ----------
+    formats : tuple of str
+        Names of formats; at least one.
+    file : Path or None
+        The one result, where ``-o`` names it.
+    folder : Path or None
+        Folder of all results, where ``-o`` names one.
+    pattern : str or None
+        As from ``--name``.
+    classes : tuple of str
+        What ``{class}`` stands for, one after another.
+    """
+
+    formats: tuple[str, ...]
+    file: Path | None = None
+    folder: Path | None = None
+    pattern: str | None = None
+    classes: tuple[str, ...] = ()
+
+    def job(self, item: Item) -> Job:
+        """Name the results of a recording."""
+        return Job(item.source, tuple(self._targets(item)))
+
+    def _targets(self, item: Item) -> Iterator[Target]:
+        if self.file is not None:
+            yield Target(self.file, self.formats[0])
+            return
+        folder = item.source.parent if self.folder is None else self.folder / item.folder
+        for name in self.formats:
+            if self.pattern is None:
+                yield Target(folder / self._usual_name(item, name), name)
+                continue
+            for label in self.classes or (None,):
+                yield Target(folder / self._patterned_name(item, name, label), name, label)
+
+    def _usual_name(self, item: Item, name: str) -> str:
+        suffix = suffix_of(name)
+        # Beside the recording a table must not be taken for labels that somebody made by hand.
+        mark = ".softloc" if self.folder is None and name != MIDI else ""
+        return f"{item.stem}{mark}{suffix}"
+
+    def _patterned_name(self, item: Item, name: str, label: str | None) -> str:
+        fields = {
+            "stem": item.stem,
+            "ext": suffix_of(name).removeprefix("."),
+            "class": _in_file_name(label or ""),
+        }
+        return (self.pattern or "").format(**fields)
+
+
+def _in_file_name(label: str) -> str:
+    return _NOT_IN_FILE_NAMES.sub("_", label)
+
+
+def suffix_of(name: str) -> str:
+    """File suffix that results in a format get."""
+    suffixes = FORMATS[name].suffixes
+    return suffixes[0] if suffixes else ".txt"
+
+
+def _is_text(name: str) -> bool:
+    return FORMATS[name].render is not None
 
 
 def parse_formats(text: str | None) -> tuple[str, ...]:
@@ -71,141 +158,132 @@ def parse_formats(text: str | None) -> tuple[str, ...]:
     names = []
     for part in (text or "").split(","):
         name = _ALIASES.get(part.strip().lower(), part.strip().lower())
-        if name and name not in _SUFFIX_OF:
-            known = ("mid", *_SUFFIX_OF)
+        if name and name not in WRITABLE:
+            known = ("mid", *WRITABLE)
             raise SettingsError(f"unknown format {part.strip()!r}{nearest_hint(name, known)}")
         if name:
             names.append(name)
     return tuple(dict.fromkeys(names))
 
 
-def plan_jobs(
-    inputs: Sequence[Path],
-    output: Path | None,
-    formats: tuple[str, ...],
-    *,
-    recursive: bool,
-    is_recording: Callable[[Path], bool],
-    as_folder: bool = False,
-) -> list[Job]:
-    """Settle all inputs and results.
-
-    Parameters
-    ----------
-    inputs : sequence of Path
-        Recordings, folders, or `STANDARD_STREAM`.
-    output : Path or None
-        What ``-o`` says.
-    formats : tuple of str
-        As from `parse_formats`.
-    recursive : bool
-        Search sub-folders of folders.
-    is_recording : callable
-        Whether a file of a folder is to be transcribed.
-    as_folder : bool
-        ``-o`` was written with a slash at its end: it is a folder whatever its suffix.
+def parse_pattern(text: str) -> str:
+    """Check the text of ``--name``.
 
     Raises
     ------
     SettingsError
-        If an input is missing, a folder holds no recording, two results would be one file, or a
-        result would replace a recording.
+        If it cannot be read, has an unknown field, or leads out of the folder.
     """
-    missing = [str(path) for path in inputs if path != STANDARD_STREAM and not path.exists()]
-    if missing:
-        raise SettingsError(f"no such file or folder: {', '.join(missing)}")
-    sources = [
-        item
-        for path in inputs
-        for item in _expand(path, recursive=recursive, is_recording=is_recording)
-    ]
-    alone = len(inputs) == 1 and not inputs[0].is_dir()
-    if output == STANDARD_STREAM and not alone:
-        raise SettingsError("-o - writes one recording to standard output, not several")
-    if output is not None and alone and _names_file(output, as_folder=as_folder):
-        jobs = [Job(sources[0].source, tuple(_single_targets(output, formats)))]
-        _refuse_collisions(jobs)
-        return jobs
-    if output is not None and output.exists() and not output.is_dir():
+    try:
+        fields = [field for field in string.Formatter().parse(text) if field[1] is not None]
+    except ValueError as error:
+        raise SettingsError(f"--name {text}: cannot be read ({error})") from error
+    for _, field, spec, conversion in fields:
+        if field not in _NAME_FIELDS or spec or conversion:
+            hint = nearest_hint(str(field), _NAME_FIELDS)
+            raise SettingsError(f"--name {text}: unknown field {{{field}}}{hint}")
+    path = PurePath(text)
+    if path.is_absolute() or path.drive or ".." in path.parts or text.endswith(("/", os.sep)):
+        raise SettingsError(f"--name {text}: names files below the folder of the results")
+    if not any(field == "stem" for _, field, _, _ in fields):
+        raise SettingsError(f"--name {text}: needs {{stem}}, the name of the recording")
+    return text
+
+
+def choose_naming(
+    output: str | None,
+    formats: tuple[str, ...],
+    pattern: str | None,
+    classes: Sequence[str],
+    *,
+    alone: bool,
+    from_stdin: bool = False,
+) -> Naming:
+    """Settle what ``-o``, ``-f`` and ``--name`` mean together.
+
+    Parameters
+    ----------
+    output : str or None
+        What ``-o`` says; a slash at its end makes it a folder whatever its suffix.
+    formats : tuple of str
+        As from `parse_formats`.
+    pattern : str or None
+        As from `parse_pattern`.
+    classes : sequence of str
+        Classes that are written; only needed for ``{class}``.
+    alone : bool
+        There is a single recording, given by name.
+    from_stdin : bool
+        A recording comes from standard input.
+
+    Raises
+    ------
+    SettingsError
+        If they contradict each other.
+    """
+    path = None if output is None else as_path(output)
+    if path is None and from_stdin:
+        if not alone:
+            raise SettingsError("a recording from standard input among others needs -o FOLDER")
+        path, output = STANDARD_STREAM, "-"
+    if path is not None and _names_file(path, output or "", alone=alone):
+        if not alone:
+            if path == STANDARD_STREAM:
+                raise SettingsError("-o - writes one recording to standard output, not several")
+            raise SettingsError(
+                f"-o {output} names one file, but there may be several recordings; a folder of "
+                f"this name needs a / at its end"
+            )
+        if pattern is not None:
+            raise SettingsError(f"-o {output} and --name both name the result")
+        return Naming((_single_format(path, formats),), file=path)
+    if path is not None and path.exists() and not path.is_dir():
         raise SettingsError(f"-o {output}: several results need a folder, this is a file")
-    jobs = [Job(item.source, tuple(_targets(item, output, formats))) for item in sources]
-    _refuse_collisions(jobs)
-    return jobs
+    if pattern is None:
+        return Naming(formats or (MIDI,), folder=path)
+    return _naming_by_pattern(pattern, formats, classes, path)
 
 
-def _names_file(output: Path, *, as_folder: bool) -> bool:
+def _naming_by_pattern(
+    pattern: str, formats: tuple[str, ...], classes: Sequence[str], folder: Path | None
+) -> Naming:
+    if len(formats) > 1 and "{ext}" not in pattern:
+        raise SettingsError(f"--name {pattern}: needs {{ext}} for several formats")
+    wanted = tuple(classes) if "{class}" in pattern else ()
+    if len({_in_file_name(label).casefold() for label in wanted}) < len(wanted):
+        raise SettingsError("--name: the classes have names that would be one file")
+    return Naming(formats or (MIDI,), folder=folder, pattern=pattern, classes=wanted)
+
+
+def _names_file(path: Path, written: str, *, alone: bool) -> bool:
     """Whether ``-o`` means a file (or standard output) rather than a folder."""
-    is_folder = as_folder or output.is_dir()
-    return output == STANDARD_STREAM or (output.suffix != "" and not is_folder)
+    if path == STANDARD_STREAM:
+        return True
+    if path.is_dir() or written.endswith(("/", os.sep)):
+        return False
+    if alone:
+        return path.suffix != ""
+    return not path.exists() and format_of_path(path) is not None
 
 
-def _expand(
-    path: Path, *, recursive: bool, is_recording: Callable[[Path], bool]
-) -> Iterable[_Input]:
-    if not path.is_dir():
-        return [_Input(path, Path())]
-    found = sorted(
-        child
-        for child in (path.rglob("*") if recursive else path.iterdir())
-        if child.is_file() and not child.name.startswith(".") and is_recording(child)
-    )
-    if not found:
-        where = "" if recursive else "; sub-folders are searched with --recursive"
-        raise SettingsError(f"{path}: holds no recording{where}")
-    return [_Input(child, child.parent.relative_to(path)) for child in found]
-
-
-def _single_targets(output: Path, formats: tuple[str, ...]) -> Iterable[tuple[Path, str]]:
+def _single_format(path: Path, formats: tuple[str, ...]) -> str:
     if len(formats) > 1:
-        raise SettingsError(f"-o {output} names one file, -f {','.join(formats)} asks for several")
-    if output == STANDARD_STREAM:
-        return [_to_standard_output(formats)]
-    meant = format_of_path(output)
+        raise SettingsError(f"-o {path} names one file, -f {','.join(formats)} asks for several")
+    if path == STANDARD_STREAM:
+        return _for_standard_output(formats)
+    meant = format_of_path(path)
     chosen = formats[0] if formats else meant
     if formats and meant not in (None, chosen) and (chosen, meant) != ("audacity", "tsv"):
-        raise SettingsError(f"-o {output}: its suffix means {meant}, -f asks for {chosen}")
-    if chosen is None or chosen not in FORMATS:
-        suffixes = ", ".join(_SUFFIX_OF.values())
-        raise SettingsError(
-            f"-o {output}: no format has the suffix {output.suffix}; use {suffixes}"
-        )
-    return [(output, chosen)]
+        raise SettingsError(f"-o {path}: its suffix means {meant}, -f asks for {chosen}")
+    if chosen is None:
+        suffixes = ", ".join(dict.fromkeys(suffix_of(name) for name in WRITABLE))
+        raise SettingsError(f"-o {path}: no format has the suffix {path.suffix}; use {suffixes}")
+    return chosen
 
 
-def _targets(
-    item: _Input, output: Path | None, formats: tuple[str, ...]
-) -> Iterable[tuple[Path, str]]:
-    if item.source == STANDARD_STREAM and output is None:
-        return [_to_standard_output(formats)]
-    return [(_target(item, output, name), name) for name in formats or ("midi",)]
-
-
-def _to_standard_output(formats: tuple[str, ...]) -> tuple[Path, str]:
+def _for_standard_output(formats: tuple[str, ...]) -> str:
     chosen = formats[0] if formats else "tsv"
-    if len(formats) > 1 or chosen == "midi":
-        raise SettingsError("standard output takes one table; use -f tsv, -f csv or -f audacity")
-    return STANDARD_STREAM, chosen
-
-
-def _target(item: _Input, output: Path | None, name: str) -> Path:
-    suffix = _SUFFIX_OF[name]
-    if output is not None:
-        return output / item.folder / f"{item.stem}{suffix}"
-    # Beside the recording a table must not be taken for labels that somebody made by hand.
-    marked = suffix if name == "midi" else f".softloc{suffix}"
-    return item.source.with_name(f"{item.stem}{marked}")
-
-
-def _refuse_collisions(jobs: Iterable[Job]) -> None:
-    taken: dict[Path, Path] = {}
-    jobs = list(jobs)
-    sources = {job.source.resolve() for job in jobs if job.source != STANDARD_STREAM}
-    for job in jobs:
-        for path, _ in job.targets:
-            if path.resolve() in sources:
-                raise SettingsError(f"{path}: is a recording, it would be overwritten")
-            if path in taken:
-                raise SettingsError(
-                    f"{taken[path]} and {job.source} would both be written to {path}"
-                )
-            taken[path] = job.source
+    if len(formats) > 1 or not _is_text(chosen):
+        tables = [f"-f {name}" for name in WRITABLE if _is_text(name)]
+        raise SettingsError(f"standard output takes one table; use {' or '.join(tables)}")
+    return chosen

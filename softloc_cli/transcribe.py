@@ -2,30 +2,59 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import functools
+import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from softloc.errors import SettingsError, SoftLocError
-from softloc.vocabulary import WRITE_NOTES, nearest_hint, parse_note_map
-from softloc_cli import __version__
-from softloc_cli.console import ExitCode, progress, report, user_errors
-from softloc_cli.outputs import STANDARD_STREAM, Job, parse_formats, plan_jobs
+from softloc.errors import SettingsError
+from softloc.formats.midi import DEFAULT_TEMPO_BPM
+from softloc.vocabulary import parse_note_map
+from softloc_cli.batches import Batch, Existing, parse_shard
+from softloc_cli.config import prefer_given, use_settings
+from softloc_cli.console import draws_bar, progress, user_errors
+from softloc_cli.inputs import Item, as_path, find_items, find_listed, is_alone
+from softloc_cli.job_log import JobLog, Tally
+from softloc_cli.outputs import (
+    WRITABLE,
+    Job,
+    Naming,
+    choose_naming,
+    parse_formats,
+    parse_pattern,
+)
+from softloc_cli.recordings import Outcome, Recipe, Session, remove_half_written, written_classes
+from softloc_cli.workers import Death, Workers, count_workers, run_here
 
-if TYPE_CHECKING:
-    from softloc.pipeline import Transcriber
+_DASH = "-"
 
 
 def transcribe(
+    context: typer.Context,
     inputs: Annotated[
-        list[Path],
-        typer.Argument(metavar="INPUT...", help="Recordings or folders; - is standard input."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT...",
+            help="Recordings, folders, or quoted patterns such as 'takes/**/*.wav'; "
+            "- is standard input (WAV, FLAC).",
+        ),
+    ] = None,
     *,
+    files_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST|-", help="Read names of recordings from a file or standard input, too."
+        ),
+    ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="Search sub-folders of folders, too.")
+    ] = False,
     output: Annotated[
         str | None,
         typer.Option("-o", "--output", metavar="PATH", help="File, folder, or - for stdout."),
@@ -36,143 +65,215 @@ def transcribe(
             "-f",
             "--format",
             metavar="LIST",
-            help="mid, csv, tsv, audacity; several "
-            "with commas. Default: by the suffix of -o, else mid.",
+            help=f"{', '.join(WRITABLE)}; several with commas. "
+            "Default: by the suffix of -o, else midi.",
         ),
     ] = None,
-    model: Annotated[
-        str, typer.Option("-m", "--model", metavar="NAME|PATH", help="Shipped or own model.")
-    ] = "drums",
-    device: Annotated[
-        str, typer.Option("-d", "--device", help="auto, cpu, cuda[:N] or mps.")
-    ] = "auto",
-    note_map: Annotated[
+    name: Annotated[
         str | None,
         typer.Option(
-            metavar="MAP", help="MIDI notes: gm, adtof5, or pairs such as kick=36,clap=39."
+            metavar="PATTERN",
+            help="Names of results: '{stem}-drums.{ext}', or '{class}/{stem}.{ext}' for a file "
+            "of each class.",
         ),
     ] = None,
-    recursive: Annotated[
-        bool, typer.Option("--recursive", help="Search sub-folders of folders, too.")
-    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist.")
     ] = False,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave recordings alone that have results.")
     ] = False,
+    model: Annotated[
+        str, typer.Option("-m", "--model", metavar="NAME|PATH", help="Shipped or own model.")
+    ] = "drums",
+    device: Annotated[
+        str, typer.Option("-d", "--device", help="auto, cpu, cuda[:N] or mps.")
+    ] = "auto",
+    jobs: Annotated[
+        str,
+        typer.Option(
+            "-j",
+            "--jobs",
+            metavar="N|auto",
+            help="Recordings at once, each in a process of its own with one thread; "
+            "auto: what cores and memory allow.",
+        ),
+    ] = "1",
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Only part I of N, for several machines at one batch."),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="3|5|LIST", help="Fold the model's classes: a drum vocabulary, or names."
+        ),
+    ] = None,
+    note_map: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MAP", help="MIDI notes: gm, adtof5, or pairs such as kick=36,clap=39."
+        ),
+    ] = None,
+    tempo: Annotated[
+        float, typer.Option(metavar="BPM", help="Tempo of MIDI files; seconds stay as they are.")
+    ] = DEFAULT_TEMPO_BPM,
+    time_offset: Annotated[
+        float,
+        typer.Option(metavar="MS", help="Added to every time (not below 0); positive is later."),
+    ] = 0.0,
+    log_json: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Append a line of JSON for each recording."),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Exit with 4 if any recording failed, was skipped or got a warning."
+        ),
+    ] = False,
+    config: Annotated[  # noqa: ARG001 - its callback has used it
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Settings, as TOML (see softloc config show --help).",
+            is_eager=True,
+            callback=use_settings,
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Say more of each recording.")
+    ] = False,
 ) -> None:
     """Find the drum hits (or other events) of recordings and write them as MIDI or a table.
 
-    Results land beside each recording unless -o names a file or a folder. One bad recording does
-    not stop the others.
+    Results land beside each recording unless -o names a file or a folder, in which sub-folders are
+    kept. One bad recording does not stop the others; nothing is written before all inputs and
+    names of results are checked.
     """
     with user_errors():
-        notes = _parse_notes(note_map)
-        jobs = plan_jobs(
-            inputs,
-            None if output is None else Path(output),
-            parse_formats(formats),
-            recursive=recursive,
-            is_recording=_is_recording,
-            as_folder=(output or "").endswith(("/", os.sep)),
+        names = _check_inputs(inputs or [], files_from)
+        quiet, verbose = prefer_given(context, quiet=quiet, verbose=verbose)
+        if quiet and verbose:
+            raise SettingsError("--quiet and --verbose contradict each other")
+        n_workers = count_workers(jobs)
+        pattern = None if name is None else parse_pattern(name)
+        recipe = Recipe(
+            model=model,
+            device=device,
+            formats=parse_formats(formats),
+            notes={} if note_map is None else parse_note_map(note_map),
+            classes=classes,
+            tempo_bpm=tempo,
+            time_offset_s=time_offset / 1000,
         )
-        single = output is not None and jobs[0].targets[0][0] == Path(output)
-        todo = _settle_existing(
-            jobs, overwrite=overwrite or single, skip=skip_existing, quiet=quiet
+        naming = choose_naming(
+            output,
+            recipe.formats,
+            pattern,
+            written_classes(recipe) if pattern and "{class}" in pattern else (),
+            alone=files_from is None and is_alone(names),
+            from_stdin=_DASH in names,
         )
-        if todo:
-            _run(todo, model, device, notes, quiet=quiet)
+        recipe = replace(recipe, formats=naming.formats)
+        overwrite, skip_existing = prefer_given(
+            context, overwrite=overwrite, skip_existing=skip_existing
+        )
+        existing = _what_of_existing(naming, overwrite=overwrite, skip=skip_existing)
+        part = None if shard is None else parse_shard(shard)
+        with contextlib.ExitStack() as stack:
+            with _bar("looking for recordings", None, quiet=quiet) as advance:
+                found = _counted(_find(names, files_from, recursive=recursive), advance)
+                reserved = () if log_json is None else (log_json,)
+                batch = stack.enter_context(Batch(found, naming, existing, part, reserved))
+            log = stack.enter_context(contextlib.closing(JobLog(log_json)))
+            has_bar = batch.n_jobs > 1 and draws_bar()
+            tally = Tally(log, quiet=quiet, verbose=verbose, has_bar=has_bar)
+            stack.callback(tally.summarise)
+            # Workers have no standard input.
+            n_workers = 1 if _DASH in names else min(n_workers, batch.n_jobs)
+            _run(batch, recipe, n_workers, tally)
+        code = tally.exit_code(strict=strict)
+        if code:
+            raise typer.Exit(code)
 
 
-def _run(
-    jobs: Sequence[Job], model: str, device: str, notes: dict[str, int], *, quiet: bool
-) -> None:
-    from softloc.pipeline import load
-
-    transcriber = load(model, device)
-    if any(name == "midi" for job in jobs for _, name in job.targets):
-        _check_notes(transcriber, notes)
-    n_failed = 0
-    with progress("transcribing", len(jobs)) as advance:
-        for job in jobs:
-            try:
-                n_events = _transcribe(job, transcriber, model, notes)
-            except SoftLocError as error:
-                n_failed += 1
-                report(f"error: {error}")
-            except Exception as error:  # noqa: BLE001 - one bad recording does not stop the others
-                n_failed += 1
-                reason = f"{type(error).__name__}: {error}".splitlines()[0]
-                report(f"error: {job.source}: failed in a way softloc did not foresee ({reason})")
-            else:
-                if not quiet:
-                    report(f"{job.source}: {n_events} events")
-            advance()
-    if n_failed:
-        if len(jobs) > 1:
-            report(f"{len(jobs) - n_failed} of {len(jobs)} recordings transcribed")
-        raise typer.Exit(ExitCode.FAILED if n_failed == len(jobs) else ExitCode.PARTIAL)
+def _check_inputs(names: list[str], files_from: str | None) -> list[str]:
+    if not names and files_from is None:
+        raise SettingsError("no recording is given: name files, folders, or - for standard input")
+    if files_from == _DASH and _DASH in names:
+        raise SettingsError("standard input holds a recording or a list of them, not both")
+    return names
 
 
-def _transcribe(job: Job, transcriber: Transcriber, model: str, notes: dict[str, int]) -> int:
-    from softloc.formats import render_text, write_onsets
-
-    source = sys.stdin.buffer if job.source == STANDARD_STREAM else job.source
-    onsets = transcriber.transcribe(source)
-    for path, name in job.targets:
-        if path == STANDARD_STREAM:
-            typer.echo(render_text(onsets, name), nl=False)
-        elif name == "midi":
-            comment = f"softloc {__version__} {Path(model).stem}"
-            write_onsets(path, onsets, format=name, note_map=notes, comment=comment)
-        else:
-            # No comment: the first line of a table is the header that spreadsheets expect.
-            write_onsets(path, onsets, format=name)
-    return len(onsets)
-
-
-def _check_notes(transcriber: Transcriber, notes: dict[str, int]) -> None:
-    """Refuse before any work what could not be written after it."""
-    settings = transcriber.settings
-    unknown = [label for label in notes if label not in (*settings.classes, *WRITE_NOTES)]
-    if unknown:
-        hint = nearest_hint(unknown[0], settings.classes)
-        raise SettingsError(f"--note-map: the model has no class {unknown[0]!r}{hint}")
-    for label, note in zip(settings.classes, settings.midi_notes, strict=True):
-        if note is None and label not in notes:
-            raise SettingsError(
-                f"the class {label!r} has no MIDI note: give it one with --note-map {label}=NOTE, "
-                f"or write a table with -f csv"
-            )
-
-
-def _settle_existing(
-    jobs: Sequence[Job], *, overwrite: bool, skip: bool, quiet: bool
-) -> Sequence[Job]:
-    """Apply --overwrite and --skip-existing before anything is loaded."""
+def _what_of_existing(naming: Naming, *, overwrite: bool, skip: bool) -> Existing:
     if overwrite and skip:
         raise SettingsError("--overwrite and --skip-existing contradict each other")
     if skip:
-        left = [job for job in map(Job.missing, jobs) if job.targets]
-        if len(left) < len(jobs) and not quiet:
-            report(f"{len(jobs) - len(left)} recordings skipped: their results exist")
-        return left
-    existing = [path for job in jobs for path, _ in job.targets if path.exists()]
-    if existing and not overwrite:
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise SettingsError(
-            f"{existing[0]}{more} exist already; give --overwrite or --skip-existing"
-        )
-    return jobs
+        return Existing.SKIP
+    return Existing.REPLACE if overwrite or naming.file is not None else Existing.REFUSE
 
 
-def _parse_notes(note_map: str | None) -> dict[str, int]:
-    return {} if note_map is None else parse_note_map(note_map)
+def _find(names: list[str], files_from: str | None, *, recursive: bool) -> Iterator[Item]:
+    yield from find_items(names, recursive=recursive)
+    if files_from == _DASH:
+        yield from find_listed(sys.stdin.buffer, recursive=recursive)
+    elif files_from is not None:
+        path = as_path(files_from)
+        if not path.exists():
+            raise SettingsError(f"--files-from {files_from}: no such file")
+        with path.open("rb") as lists:
+            yield from find_listed(lists, recursive=recursive)
 
 
-def _is_recording(path: Path) -> bool:
-    from softloc.audio import AUDIO_SUFFIXES
+def _counted(items: Iterator[Item], advance: Callable[[], None]) -> Iterator[Item]:
+    for item in items:
+        yield item
+        advance()
 
-    return path.suffix.lower() in AUDIO_SUFFIXES
+
+def _bar(
+    description: str, total: int | None, *, quiet: bool
+) -> contextlib.AbstractContextManager[Callable[[], None]]:
+    return contextlib.nullcontext(lambda: None) if quiet else progress(description, total)
+
+
+def _run(batch: Batch, recipe: Recipe, n_workers: int, tally: Tally) -> None:
+    """Work on a batch and tell what becomes of each recording."""
+    with _bar("transcribing", batch.n_jobs, quiet=tally.quiet or not tally.has_bar) as advance:
+        jobs = _left_to_do(batch, tally, advance)
+        with contextlib.closing(_outcomes(jobs, recipe, n_workers)) as outcomes:
+            for job, outcome in outcomes:
+                tally.done(job, outcome)
+                advance()
+
+
+def _left_to_do(batch: Batch, tally: Tally, advance: Callable[[], None]) -> Iterator[Job]:
+    for job in batch.jobs():
+        left = job.missing() if batch.existing is Existing.SKIP else job
+        if left.targets:
+            yield left
+        else:
+            tally.skipped(job)
+            advance()
+
+
+def _outcomes(
+    jobs: Iterator[Job], recipe: Recipe, n_workers: int
+) -> Generator[tuple[Job, Outcome], None, None]:
+    first = next(jobs, None)
+    if first is None:
+        return  # nothing to load a model for
+    jobs = itertools.chain([first], jobs)
+    if n_workers <= 1:
+        yield from run_here(functools.partial(Session, recipe), jobs)
+        return
+    session = functools.partial(Session, replace(recipe, n_threads=1))
+    with Workers[Job, Outcome](session, n_workers, remove_half_written) as workers:
+        for job, answer in workers.run(jobs):
+            if isinstance(answer, Death):
+                error = f"{job.source}: {answer.reason}"
+                yield job, Outcome(seconds=answer.seconds, error=error)
+            else:
+                yield job, answer

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from softloc.errors import OutputError
-from softloc.files import atomic_path, sha256_of_files, write_text_atomic
+from softloc.files import atomic_path, remove_unfinished, sha256_of_files, write_text_atomic
 
 
 def write_half(path: Path, error: BaseException) -> None:
@@ -36,6 +36,19 @@ def test_interruption_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_half(tmp_path / "a.csv", KeyboardInterrupt())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "a.csv") as temporary:
+        (tmp_path / "keep.csv").touch()
+        remove_unfinished(tmp_path, os.getpid() * 10 + 1)  # a process whose number starts alike
+        assert temporary.exists()
+        left = temporary.with_name(f"{temporary.stem}x.csv")
+        left.touch()
+        remove_unfinished(tmp_path, os.getpid())
+        assert [path.name for path in tmp_path.iterdir()] == ["keep.csv"]
+        temporary.touch()
+    remove_unfinished(tmp_path / "nowhere", 1)
 
 
 def test_text_is_written_as_it_is_into_new_folders(tmp_path: Path) -> None:

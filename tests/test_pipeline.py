@@ -54,6 +54,16 @@ def test_an_array_gives_the_same_events(
     assert drums.transcribe(stereo, rate_hz) == events
 
 
+def test_how_long_the_recording_was(
+    drums: softloc.Transcriber, example: tuple[np.ndarray, int], events: list[softloc.Onset]
+) -> None:
+    samples, rate_hz = example
+    found = drums.listen(EXAMPLE)
+    assert found == softloc.Transcription(events, len(samples) / rate_hz, rate_hz)
+    found = drums.listen(samples[:8_001], 8_000)
+    assert (found.duration_s, found.sample_rate_hz) == (8_001 / 8_000, 8_000)
+
+
 def test_shifting_the_audio_shifts_the_events(
     drums: softloc.Transcriber, example: tuple[np.ndarray, int], events: list[softloc.Onset]
 ) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from softloc.events import Corpus, Onset
     from softloc.formats import Provenance, read_corpus, read_onsets, write_onsets
     from softloc.loss import SoftLocLoss, count_nll, soft_localization_loss, softloc_loss
-    from softloc.pipeline import Transcriber, load
+    from softloc.pipeline import Transcriber, Transcription, load
 
 _HOMES = {
     "Corpus": "events",
@@ -25,6 +25,7 @@ _HOMES = {
     "SoftLocError": "errors",
     "SoftLocLoss": "loss",
     "Transcriber": "pipeline",
+    "Transcription": "pipeline",
     "count_nll": "loss",
     "load": "pipeline",
     "read_corpus": "formats",
@@ -41,6 +42,7 @@ __all__ = [
     "SoftLocError",
     "SoftLocLoss",
     "Transcriber",
+    "Transcription",
     "count_nll",
     "load",
     "read_corpus",

@@ -12,10 +12,11 @@ Conventions
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -142,19 +143,52 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     CheckpointError
         If the file is damaged, not ours, or of a newer format.
     """
+    with verified_path(name_or_path) as path:
+        return _load_file(path)
+
+
+@contextlib.contextmanager
+def verified_path(name_or_path: str | Path) -> Iterator[Path]:
+    """Find the file of a model; that of a shipped one has the hash that the index says.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        As for `load_checkpoint`.
+
+    Yields
+    ------
+    Path
+        The file; inside the block it exists.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such model.
+    CheckpointError
+        If the file of a shipped model is not the one that was shipped.
+    """
     text = str(name_or_path)
     index = pretrained_index()
     if text in index:
         entry = index[text]
         with as_file(files(_PRETRAINED) / entry["file"]) as path:
             _verify(path, entry["sha256"])
-            return _load_file(path)
+            yield path
+        return
     path = Path(name_or_path)
     if not path.is_file():
         raise SettingsError(
             f"{text}: neither a model file nor a shipped model{nearest_hint(text, index)}"
         )
-    return _load_file(path)
+    yield path
+
+
+def pretrained_card(name: str) -> str | None:
+    """Card of a shipped model as Markdown: its data, scores, limits and licences."""
+    file = Path(pretrained_index()[name]["file"])
+    card = files(_PRETRAINED) / file.with_suffix(".md").name
+    return card.read_text(encoding="utf-8") if card.is_file() else None
 
 
 def pretrained_index() -> Mapping[str, Mapping[str, str]]:

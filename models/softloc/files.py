@@ -44,7 +44,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         target = Path(os.path.realpath(path))
         target.parent.mkdir(parents=True, exist_ok=True)
         # A name of its own, because that of the file with something added may be too long.
-        handle, name = tempfile.mkstemp(prefix=".softloc-", suffix=path.suffix, dir=target.parent)
+        # It says whose it is, so that it can be removed after a process that was killed.
+        handle, name = tempfile.mkstemp(
+            prefix=_temporary_prefix(os.getpid()), suffix=path.suffix, dir=target.parent
+        )
         os.close(handle)
         temporary = Path(name)
         try:
@@ -54,6 +57,23 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path, process_id: int) -> None:
+    """Remove what a process left half-written in a folder when it was killed.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the files that the process was to write; may be missing.
+    process_id : int
+        A process that has ended.
+    """
+    prefix = _temporary_prefix(process_id)
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(prefix):
+                Path(entry.path).unlink(missing_ok=True)
 
 
 def write_text_atomic(path: Path, text: str) -> None:
@@ -102,6 +122,10 @@ def _output_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _temporary_prefix(process_id: int) -> str:
+    return f".softloc-{process_id}-"
 
 
 def _is_stream(path: Path) -> bool:

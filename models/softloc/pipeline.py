@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -25,6 +26,25 @@ from softloc.inference import compute_frames
 from softloc.velocity import set_velocities
 
 DEFAULT_MODEL = "drums"
+
+
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """What was found in a recording.
+
+    Attributes
+    ----------
+    onsets : list of Onset
+        Its events, sorted by time.
+    duration_s : float
+        How much audio there was, in seconds: what was decoded, whatever a header says.
+    sample_rate_hz : int
+        The recording's own sample rate.
+    """
+
+    onsets: list[Onset]
+    duration_s: float
+    sample_rate_hz: int
 
 
 class Transcriber:
@@ -77,8 +97,15 @@ class Transcriber:
         SettingsError
             If an array comes without its sample rate.
         """
+        return self.listen(recording, sample_rate_hz).onsets
+
+    def listen(
+        self, recording: str | Path | BinaryIO | ArrayLike, sample_rate_hz: int | None = None
+    ) -> Transcription:
+        """Like `transcribe`, and say what the recording was like."""
         model = self.settings
-        blocks = resample_blocks(_blocks(recording, sample_rate_hz), model.features.sample_rate_hz)
+        heard = _Meter(_blocks(recording, sample_rate_hz))
+        blocks = resample_blocks(heard, model.features.sample_rate_hz)
         frames = compute_frames(self._log_mel, self._network, blocks, self._velocity)
         onsets = decode_onsets(
             frames.probabilities,
@@ -88,10 +115,11 @@ class Transcriber:
             event_mass=model.event_mass,
             midi_notes=model.midi_notes,
         )
-        if self._velocity is None:
-            return onsets
-        grid = model.features.grid
-        return set_velocities(onsets, frames.heard, self._velocity, model.classes, grid)
+        if self._velocity is not None:
+            onsets = set_velocities(
+                onsets, frames.heard, self._velocity, model.classes, model.features.grid
+            )
+        return Transcription(onsets, heard.n_samples / heard.sample_rate_hz, heard.sample_rate_hz)
 
 
 def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Transcriber:
@@ -146,6 +174,21 @@ def _blocks(
     if sample_rate_hz is None:
         raise SettingsError("an array of samples needs its sample_rate_hz")
     return _cut(make_waveform(recording, sample_rate_hz))
+
+
+class _Meter:
+    """Blocks of a recording, and how much of them has gone through."""
+
+    def __init__(self, blocks: Iterator[Waveform]) -> None:
+        self._blocks = blocks
+        self.n_samples = 0
+        self.sample_rate_hz = 1
+
+    def __iter__(self) -> Iterator[Waveform]:
+        for block in self._blocks:
+            self.n_samples += len(block.samples)
+            self.sample_rate_hz = block.sample_rate_hz
+            yield block
 
 
 def _cut(waveform: Waveform) -> Iterator[Waveform]:

@@ -18,7 +18,15 @@ from softloc.errors import (
     SettingsError,
 )
 from softloc.events import Corpus
-from softloc_cli.console import ExitCode, progress, report_skipped, user_errors
+from softloc_cli.console import (
+    ExitCode,
+    collect_warnings,
+    draws_bar,
+    progress,
+    report,
+    report_skipped,
+    user_errors,
+)
 
 SLOW = ("torch", "librosa", "mir_eval", "soundfile", "pretty_midi", "scipy")
 
@@ -103,6 +111,32 @@ def test_no_bar_where_stderr_is_no_terminal(capsys: pytest.CaptureFixture[str]) 
         advance()
         advance()
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_said_stands_above_the_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    assert not draws_bar()
+    monkeypatch.setenv("TERM", "xterm")
+    with progress("reading", 2) as advance:
+        advance()
+        report("a remark")
+    stdout, stderr = capsys.readouterr()
+    assert stdout == ""
+    assert "\x1b[2Ka remark\n" in stderr, "the line of the bar is cleared first"
+
+
+def test_warnings_are_collected_instead_of_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with user_errors():
+        with collect_warnings() as warnings:
+            logging.getLogger("softloc.audio").warning("odd %s", "header")
+            logging.getLogger("softloc.audio").info("nothing")
+        logging.getLogger("softloc.audio").warning("after")
+    assert warnings == ["odd header"]
+    assert capsys.readouterr().err == "warning: after\n"
 
 
 def softloc(*arguments: str, after: str = "") -> subprocess.CompletedProcess[str]:

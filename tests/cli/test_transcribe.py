@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +16,7 @@ from click_model import make_click_model
 from clicks import bursts
 from typer.testing import CliRunner
 
+import softloc.pipeline
 from softloc.checkpoints import save_checkpoint
 from softloc.formats import read_onsets
 from softloc_cli.app import app
@@ -91,7 +95,7 @@ def test_a_folder_with_good_and_bad_files(tmp_path: Path, click_model: Path) -> 
     ]
     assert "text.wav: not audio" in stderr
     assert "empty.wav: is empty" in stderr
-    assert "2 of 4 recordings transcribed" in stderr
+    assert stderr.splitlines()[-1].split()[:3] == ["2", "0", "2"], "ok, skipped, failed"
 
 
 def test_only_bad_files_fail(tmp_path: Path, click_model: Path) -> None:
@@ -227,3 +231,238 @@ def test_note_maps(tmp_path: Path, click_model: Path) -> None:
     run(write(tmp_path / "a.wav"), "-o", out, "-m", click_model, "--note-map", "KD=35,HH=60")
     notes = {m.note for track in mido.MidiFile(out).tracks for m in track if m.type == "note_on"}
     assert notes == {35, 60}
+
+
+def entries(log: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_the_log_has_a_line_for_each_recording(tmp_path: Path, click_model: Path) -> None:
+    folder, log = tmp_path / "in", tmp_path / "logs" / "a.jsonl"
+    write(folder / "good.wav")
+    write(folder / "done.wav")
+    (folder / "done.mid").touch()
+    (folder / "text.wav").write_text("not audio")
+    odd = folder / os.fsdecode(b"odd \xff.wav")
+    odd.touch()
+    arguments = (folder, "--skip-existing", "--log-json", log, "-m", click_model)
+    assert run(*arguments)[0] == 3
+    lines = {Path(str(entry["path"])).name: entry for entry in entries(log)}
+    assert {name: line["status"] for name, line in lines.items()} == {
+        "good.wav": "ok",
+        "done.wav": "skipped",
+        "text.wav": "failed",
+        odd.name: "failed",
+    }
+    for line in lines.values():
+        assert line["event"] == "file"
+        assert isinstance(line["seconds"], float)
+        assert (line["error"] is None) == (line["status"] != "failed")
+    assert lines["good.wav"]["n_events"] == 6
+    assert lines["good.wav"]["audio_s"] == pytest.approx(2.0, abs=0.02)
+    assert lines["good.wav"]["outputs"] == [str(folder / "good.mid")]
+    assert "not audio" in str(lines["text.wav"]["error"])
+    assert run(*arguments)[0] == 3
+    assert len(entries(log)) == 8, "a second run is added"
+
+
+def test_a_log_that_cannot_be_written_comes_before_work(tmp_path: Path, click_model: Path) -> None:
+    song = write(tmp_path / "a.wav")
+    code, _, stderr = run(song, "--log-json", tmp_path, "-m", click_model)
+    assert code == 1
+    assert f"cannot write {tmp_path}" in stderr
+    assert not (tmp_path / "a.mid").exists()
+
+
+def test_the_sums(tmp_path: Path, click_model: Path) -> None:
+    folder = tmp_path / "in"
+    for name in ("a", "b", "c"):
+        write(folder / f"{name}.wav")
+    (folder / "a.mid").touch()
+    (folder / "d.wav").touch()
+    code, _, stderr = run(folder, "--skip-existing", "-m", click_model)
+    assert code == 3
+    header, sums = stderr.splitlines()[-2:]
+    assert header.split() == [
+        "ok",
+        "skipped",
+        "failed",
+        "audio",
+        "hours",
+        "took",
+        "x",
+        "real",
+        "time",
+    ]
+    assert sums.split()[:4] == ["2", "1", "1", "0.001"]
+    assert float(sums.split()[-1]) > 0
+
+
+def test_how_much_is_said(tmp_path: Path, click_model: Path) -> None:
+    folder = tmp_path / "in"
+    write(folder / "a.wav")
+    write(folder / "b.wav")
+    common = (folder, "-o", tmp_path / "out", "--overwrite", "-m", click_model)
+    assert run(*common, "-q") == (0, "", "")
+    assert "a.wav: 6 events\n" in run(*common)[2]
+    loud = run(*common, "-v")[2]
+    assert f"written to {tmp_path / 'out' / 'a.mid'}" in loud
+    assert "6 events in 2.0 s of audio" in loud
+    (folder / "c.wav").touch()
+    assert run(*common, "-q")[2] == f"error: {folder / 'c.wav'}: is empty (0 bytes)\n"
+    assert run(*common, "-q", "-v")[0] == 2
+
+
+def test_strict(tmp_path: Path, click_model: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    write(folder / "a.wav")
+    write(folder / "b.wav")
+    common = (folder, "-o", out, "--strict", "-m", click_model)
+    assert run(*common)[0] == 0
+    (out / "b.mid").unlink()
+    assert run(*common, "--skip-existing")[0] == 4, "one skipped"
+    (folder / "b.wav").write_text("not audio")
+    assert run(*common, "--overwrite")[0] == 4, "one failed"
+    (folder / "a.wav").write_text("not audio")
+    assert run(*common, "--overwrite")[0] == 1, "all failed"
+
+
+def test_strict_minds_warnings(
+    tmp_path: Path, click_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    song = write(tmp_path / "a.wav")
+    listen = softloc.pipeline.Transcriber.listen
+
+    def with_remark(self: softloc.pipeline.Transcriber, source: Path) -> object:
+        logging.getLogger("softloc.audio").warning("%s: odd header", source)
+        return listen(self, source)
+
+    monkeypatch.setattr(softloc.pipeline.Transcriber, "listen", with_remark)
+    common = (song, "--overwrite", "-m", click_model)
+    code, _, stderr = run(*common)
+    assert code == 0
+    assert stderr.count(f"warning: {song}: odd header") == 1
+    assert run(*common, "--strict")[0] == 4
+    assert run(*common, "--strict", "-q") == (4, "", "")
+
+
+def test_all_skipped_is_done_and_needs_no_model(tmp_path: Path) -> None:
+    song = write(tmp_path / "a.wav")
+    (tmp_path / "a.mid").touch()
+    code, _, stderr = run(song, "--skip-existing", "-m", "nowhere")
+    assert code == 0
+    assert "skipped" in stderr
+
+
+def test_classes_are_folded(tmp_path: Path) -> None:
+    model, song, out = tmp_path / "m.safetensors", write(tmp_path / "a.wav"), tmp_path / "a.csv"
+    save_checkpoint(model, make_click_model(("KD", "OH", "RD")))
+    for classes, labels, notes in (
+        ("3", {"KD", "HH"}, {36, 42}),
+        ("5", {"KD", "HH", "CY"}, {36, 42, 49}),
+        ("9", {"KD", "OH", "RD"}, {36, 46, 51}),
+        ("CY,KD", {"KD", "CY"}, {36, 49}),
+        ("RD", {"RD"}, {51}),
+    ):
+        assert run(song, "-o", out, "-m", model, "--classes", classes)[0] == 0
+        onsets = read_onsets(out)
+        assert {onset.label for onset in onsets} == labels, classes
+        assert {onset.midi_note for onset in onsets} == notes, classes
+        assert len(onsets) == 3 * len(labels)
+    for classes, sentence in (
+        ("TT", "the model has no class for 'TT'"),
+        ("KD,KD", "listed twice"),
+        ("4", "the model has no class for '4'"),
+    ):
+        code, _, stderr = run(song, "-o", out, "-m", model, "--classes", classes)
+        assert code == 2
+        assert sentence in stderr
+    own = tmp_path / "own.safetensors"
+    save_checkpoint(own, make_click_model(("RD", "BE")))
+    assert "leaves none" in run(song, "-o", out, "-m", own, "--classes", "3")[2]
+
+
+def test_a_class_that_is_left_out_needs_no_note(tmp_path: Path) -> None:
+    model, song = tmp_path / "own.safetensors", write(tmp_path / "a.wav")
+    save_checkpoint(model, make_click_model(("KD", "door slam")))
+    assert run(song, "-m", model, "--classes", "KD")[0] == 0
+
+
+def test_times_are_moved_but_not_before_the_start(tmp_path: Path, click_model: Path) -> None:
+    song, out = write(tmp_path / "a.wav"), tmp_path / "a.csv"
+    run(song, "-o", out, "-m", click_model)
+    plain = found(out)
+    for offset_ms in (12.5, -300.0):
+        assert run(song, "-o", out, "-m", click_model, "--time-offset", offset_ms)[0] == 0
+        expected = [max(0.0, time_s + offset_ms / 1000) for time_s in plain]
+        assert found(out) == pytest.approx(expected, abs=1e-6)
+    assert run(song, "-o", tmp_path / "a.mid", "-m", click_model, "--time-offset", -300)[0] == 0
+    assert run(song, "-m", click_model, "--time-offset", "nan")[0] == 2
+
+
+def test_tempo(tmp_path: Path, click_model: Path) -> None:
+    song, out = write(tmp_path / "a.wav"), tmp_path / "a.mid"
+    assert run(song, "-o", out, "-m", click_model, "--tempo", 90)[0] == 0
+    tempos = [
+        m.tempo for track in mido.MidiFile(out).tracks for m in track if m.type == "set_tempo"
+    ]
+    assert tempos == [round(60_000_000 / 90)]
+    assert found(out) == pytest.approx(TIMES_S, abs=0.012)
+    for tempo in ("0", "-3", "nan", "1e9"):
+        code, _, stderr = run(song, "-o", out, "-m", "nowhere", "--tempo", tempo)
+        assert code == 2
+        assert "tempo" in stderr
+
+
+def test_a_file_for_each_class(tmp_path: Path, click_model: Path) -> None:
+    song, out = write(tmp_path / "in" / "a.wav"), tmp_path / "out"
+    common = (song, "-o", f"{out}/", "-m", click_model, "-f", "mid,csv")
+    assert run(*common, "--name", "{class}/{stem}.{ext}")[0] == 0
+    names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*"))
+    assert names == ["HH/a.csv", "HH/a.mid", "KD/a.csv", "KD/a.mid"]
+    assert {onset.label for onset in read_onsets(out / "HH" / "a.csv")} == {"HH"}
+    assert found(out / "KD" / "a.mid") == pytest.approx(TIMES_S, abs=0.012)
+    (out / "HH" / "a.mid").unlink()
+    before = (out / "KD" / "a.mid").stat().st_mtime_ns
+    code, _, _ = run(*common, "--name", "{class}/{stem}.{ext}", "--skip-existing")
+    assert code == 0
+    assert (out / "HH" / "a.mid").exists()
+    assert (out / "KD" / "a.mid").stat().st_mtime_ns == before
+
+
+def test_lists_of_recordings(
+    tmp_path: Path, click_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("x/a.wav"))
+    write(Path("y/a.wav"))
+    Path("list.txt").write_text("x/a.wav\ny/a.wav\n")
+    assert run("--files-from", "list.txt", "-o", "out", "-m", click_model)[0] == 0
+    assert found(Path("out/x/a.mid")) == found(Path("out/y/a.mid"))
+    Path("list.txt").write_text("x/a.wav\ny/b.wav\n")
+    code, _, stderr = run("--files-from", "list.txt", "-o", "other", "-m", click_model)
+    assert code == 2
+    assert "no such file or folder: y/b.wav" in stderr
+    assert not Path("other").exists()
+    for arguments, sentence in (
+        (["--files-from", "none.txt"], "no such file"),
+        ([], "no recording is given"),
+        (["-", "--files-from", "-"], "not both"),
+        (["-", "x/a.wav"], "needs -o FOLDER"),
+        (["x/a.wav", "-j", "many"], "-j many"),
+    ):
+        code, _, stderr = run(*arguments, "-m", click_model)
+        assert code == 2, arguments
+        assert sentence in stderr
+
+
+def test_shards_make_all_together(tmp_path: Path, click_model: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for number in range(6):
+        write(folder / f"{number}.wav", [0.25])
+    made = []
+    for part in ("1/2", "2/2"):
+        assert run(folder, "-o", out, "-m", click_model, "--shard", part)[0] == 0
+        made.append(len(list(out.glob("*.mid"))))
+    assert 0 < made[0] < 6
+    assert made[1] == 6

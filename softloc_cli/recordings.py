@@ -1,0 +1,258 @@
+"""One recording after another through a loaded model: what every worker does."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from softloc.errors import SettingsError, SoftLocError
+from softloc.files import remove_unfinished
+from softloc.formats import render_file, render_text, write_onsets
+from softloc.vocabulary import (
+    DRUM_VOCABULARIES,
+    WRITE_NOTES,
+    fold_into_list,
+    fold_label,
+    nearest_hint,
+    note_of_label,
+    parse_class_list,
+)
+from softloc_cli import __version__
+from softloc_cli.console import collect_warnings
+from softloc_cli.inputs import STANDARD_STREAM
+from softloc_cli.outputs import MIDI, Job, Target
+
+if TYPE_CHECKING:
+    from softloc.checkpoints import ModelSettings
+    from softloc.events import Onset
+
+#: Tables, whose first line is what other programs expect there: no comment.
+_HEADER_FIRST = ("csv", "tsv", "onsets")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How recordings are transcribed and written.
+
+    Attributes
+    ----------
+    model : str
+        Name or path.
+    device : str
+        As `softloc.pipeline.load` takes it.
+    formats : tuple of str
+        What is written.
+    notes : Mapping[str, int]
+        MIDI notes of labels, before the model's own.
+    classes : str or None
+        Vocabulary or list that the model's classes are folded into; None leaves them.
+    tempo_bpm : float
+        Tempo of MIDI files.
+    time_offset_s : float
+        Added to every time; no event comes before 0.
+    n_threads : int or None
+        Threads to compute with; None leaves that to PyTorch.
+    """
+
+    model: str
+    device: str
+    formats: tuple[str, ...]
+    notes: Mapping[str, int]
+    classes: str | None
+    tempo_bpm: float
+    time_offset_s: float
+    n_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.time_offset_s):
+            raise SettingsError(f"--time-offset {self.time_offset_s}: give milliseconds")
+        if MIDI in self.formats:  # refuses a tempo that cannot be written
+            render_file(Path(), [], format=MIDI, tempo_bpm=self.tempo_bpm)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a recording.
+
+    Attributes
+    ----------
+    n_events : int
+        Events found in it.
+    audio_s : float
+        Its length, seconds.
+    seconds : float
+        How long the work on it took.
+    warnings : tuple of str
+        What the library remarked.
+    error : str or None
+        One sentence if it failed.
+    """
+
+    n_events: int = 0
+    audio_s: float = 0.0
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+
+class Session:
+    """A loaded model that transcribes and writes one recording after another.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such model or device, or the recipe does not fit the model.
+    CheckpointError
+        If the model file is damaged.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        from softloc.pipeline import load
+
+        if recipe.n_threads is not None:
+            import torch
+
+            torch.set_num_threads(recipe.n_threads)
+        self._recipe = recipe
+        self._transcriber = load(recipe.model, recipe.device)
+        self._fold = fold_classes(self._transcriber.settings.classes, recipe.classes)
+        if MIDI in recipe.formats:
+            _check_notes(self._transcriber.settings, self._fold, recipe.notes)
+
+    def __call__(self, job: Job) -> Outcome:
+        """Transcribe a recording and write its results; what goes wrong is in the outcome."""
+        start_s = time.monotonic()
+        outcome = Outcome()
+        with collect_warnings() as warnings:
+            try:
+                outcome = self._transcribe(job)
+            except BrokenPipeError:
+                raise  # whoever read our standard output has gone: no fault of the recording
+            except SoftLocError as error:
+                outcome = Outcome(error=" ".join(str(error).splitlines()))
+            except Exception as error:  # noqa: BLE001 - one bad recording does not stop the others
+                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                failed = f"{job.source}: failed in a way softloc did not foresee ({reason})"
+                outcome = Outcome(error=failed)
+        seconds = time.monotonic() - start_s
+        return dataclasses.replace(outcome, seconds=seconds, warnings=tuple(warnings))
+
+    def _transcribe(self, job: Job) -> Outcome:
+        source = sys.stdin.buffer if job.source == STANDARD_STREAM else job.source
+        found = self._transcriber.listen(source)
+        onsets = [folded for onset in found.onsets if (folded := self._finish(onset)) is not None]
+        for target in job.targets:
+            self._write(target, onsets)
+        return Outcome(n_events=len(onsets), audio_s=found.duration_s)
+
+    def _finish(self, onset: Onset) -> Onset | None:
+        """Event with its class folded and its time moved; None if the class is left out."""
+        label = self._fold[onset.label]
+        if label is None:
+            return None
+        note = onset.midi_note if label == onset.label else note_of_label(label)
+        time_s = max(0.0, onset.time_s + self._recipe.time_offset_s)
+        return dataclasses.replace(onset, label=label, midi_note=note, time_s=time_s)
+
+    def _write(self, target: Target, onsets: Sequence[Onset]) -> None:
+        recipe = self._recipe
+        held = [onset for onset in onsets if target.label in (None, onset.label)]
+        if target.path == STANDARD_STREAM:
+            for line in render_text(held, target.format).splitlines(keepends=True):
+                typer.echo(line, nl=False)  # flushes
+            return
+        comment = f"softloc {__version__} {Path(recipe.model).stem}"
+        write_onsets(
+            target.path,
+            held,
+            format=target.format,
+            note_map=recipe.notes,
+            comment=None if target.format in _HEADER_FIRST else comment,
+            tempo_bpm=recipe.tempo_bpm,
+        )
+
+
+def remove_half_written(job: Job, process_id: int) -> None:
+    """Remove what a worker left beside the results of a recording when it was killed."""
+    for folder in {target.path.parent for target in job.targets}:
+        remove_unfinished(folder, process_id)
+
+
+def written_classes(recipe: Recipe) -> tuple[str, ...]:
+    """Classes that results can hold, in the order of the model.
+
+    Raises
+    ------
+    SettingsError, CheckpointError
+        As from `Session`.
+    """
+    from softloc.checkpoints import load_checkpoint
+
+    fold = fold_classes(load_checkpoint(recipe.model).settings.classes, recipe.classes)
+    return tuple(dict.fromkeys(label for label in fold.values() if label is not None))
+
+
+def fold_classes(classes: Sequence[str], choice: str | None) -> dict[str, str | None]:
+    """Class that each class of a model is written as, by what ``--classes`` says.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        The model's.
+    choice : str or None
+        A drum vocabulary (``"3"``, ``"5"``, ``"8"``, ``"9"``), or names separated by commas; None
+        leaves all as they are.
+
+    Returns
+    -------
+    dict
+        Class of the model to what it is written as; None where it is left out.
+
+    Raises
+    ------
+    SettingsError
+        If the vocabulary does not know a class, a listed class can never be found, or none is
+        left.
+    """
+    if choice is None:
+        return {label: label for label in classes}
+    if choice in DRUM_VOCABULARIES:
+        fold = {label: fold_label(label, choice) for label in classes}
+    else:
+        listed = parse_class_list(choice)
+        fold = {label: fold_into_list(label, listed) for label in classes}
+        never = [name for name in listed if name not in fold.values()]
+        if never:
+            hint = nearest_hint(never[0], classes)
+            raise SettingsError(f"--classes: the model has no class for {never[0]!r}{hint}")
+    if not any(fold.values()):
+        raise SettingsError(f"--classes {choice}: leaves none of the model's classes")
+    return fold
+
+
+def _check_notes(
+    settings: ModelSettings, fold: Mapping[str, str | None], notes: Mapping[str, int]
+) -> None:
+    """Refuse before any work what could not be written after it."""
+    written = tuple(label for label in fold.values() if label is not None)
+    unknown = [label for label in notes if label not in (*written, *WRITE_NOTES)]
+    if unknown:
+        hint = nearest_hint(unknown[0], written)
+        raise SettingsError(f"--note-map: the model has no class {unknown[0]!r}{hint}")
+    for label, own_note in zip(settings.classes, settings.midi_notes, strict=True):
+        folded = fold[label]
+        if folded is None or folded in notes:
+            continue
+        if (own_note if folded == label else note_of_label(folded)) is None:
+            raise SettingsError(
+                f"the class {folded!r} has no MIDI note: give it one with --note-map "
+                f"{folded}=NOTE, or write a table with -f csv"
+            )

@@ -1,0 +1,106 @@
+"""``softloc models``: listed, shown, verified."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from click_model import make_click_model
+from typer.testing import CliRunner
+
+import softloc.checkpoints
+from softloc.checkpoints import pretrained_index, save_checkpoint
+from softloc_cli.app import app
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["models", *map(str, arguments)])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_list_gives_the_index() -> None:
+    code, stdout, stderr = run("list")
+    assert (code, stderr) == (0, "")
+    rows = [line.split("\t") for line in stdout.splitlines()]
+    index = pretrained_index()
+    assert {name: digest for name, _, digest in rows} == {n: e["sha256"] for n, e in index.items()}
+    assert json.loads(run("list", "--json")[1]) == index
+
+
+def test_show_gives_what_the_file_holds(click_model: Path) -> None:
+    code, stdout, _ = run("show", click_model, "--json")
+    facts = json.loads(stdout)
+    assert code == 0
+    assert facts["classes"] == {"KD": 36, "HH": 42}
+    assert facts["sha256"] == sha256(click_model)
+    assert facts["bytes"] == click_model.stat().st_size
+    assert facts["softness_ms"] == 10.0
+    assert facts["features"]["n_bands"] == 32
+    network = make_click_model().network
+    assert facts["n_weights"] == sum(weight.numel() for weight in network.parameters())
+    lines = dict(line.split("\t", 1) for line in run("show", click_model)[1].splitlines())
+    assert lines["classes.HH"] == "42"
+    assert lines["features.n_bands"] == "32"
+
+
+def test_show_knows_how_far_a_model_looks_ahead(click_model: Path) -> None:
+    """One convolution takes a frame of 10 ms more, a frame half a window of 2048 samples."""
+    facts = json.loads(run("show", click_model, "--json")[1])
+    assert facts["look_ahead_ms"] == pytest.approx(10 + 1000 * 1024 / 44_100, abs=0.05)
+
+
+def test_cards(click_model: Path) -> None:
+    code, stdout, _ = run("show", "drums", "--card")
+    assert code == 0
+    assert stdout.startswith("# `drums`")
+    code, _, stderr = run("show", click_model, "--card")
+    assert code == 2
+    assert "only shipped models have a card" in stderr
+
+
+def test_whole_models_are_verified(click_model: Path) -> None:
+    code, stdout, stderr = run("verify")
+    assert (code, stderr) == (0, "")
+    assert [line.split("\t")[:2] for line in stdout.splitlines()] == [
+        [name, "ok"] for name in pretrained_index()
+    ]
+    digest = sha256(click_model)
+    assert run("verify", click_model, "--sha256", digest.upper())[0] == 0
+
+
+def test_damage_is_found(
+    tmp_path: Path, click_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(click_model.read_bytes()[:-10])
+    code, stdout, stderr = run("verify", click_model, cut, tmp_path / "none")
+    assert code == 3
+    assert stdout == f"{click_model}\tok\t{sha256(click_model)}\n"
+    assert f"{cut}: not a model file, or damaged" in stderr
+    assert "none: neither a model file nor a shipped model" in stderr
+    assert run("verify", cut)[0] == 1
+    code, _, stderr = run("verify", click_model, "--sha256", "0" * 64)
+    assert code == 1
+    assert f"SHA-256 is {sha256(click_model)}, not 000" in stderr
+    assert run("verify", click_model, cut, "--sha256", "0" * 64)[0] == 2
+    index = {"drums": {"file": "drums.safetensors", "sha256": "0" * 64, "format": "1"}}
+    monkeypatch.setattr(softloc.checkpoints, "pretrained_index", lambda: index)
+    code, stdout, stderr = run("verify")
+    assert (code, stdout) == (1, "")
+    assert "the index says 000" in stderr
+
+
+def test_weights_that_are_not_finite_are_found(tmp_path: Path) -> None:
+    checkpoint = make_click_model()
+    checkpoint.network.output.bias.data[0] = float("nan")
+    path = tmp_path / "nan.safetensors"
+    save_checkpoint(path, checkpoint)
+    code, _, stderr = run("verify", path)
+    assert code == 1
+    assert "weights are not finite" in stderr

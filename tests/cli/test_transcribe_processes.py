@@ -1,0 +1,172 @@
+"""``softloc transcribe`` as its users run it: with workers, interrupted, killed, in pipes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import soundfile
+from clicks import bursts
+from typer.testing import CliRunner
+
+from softloc.formats import read_onsets
+from softloc_cli.app import app
+
+RATE_HZ = 44_100
+N_TAKES = 24
+
+
+@pytest.fixture(scope="module")
+def takes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with `N_TAKES` recordings of 40 s; enough to be caught at work."""
+    folder = tmp_path_factory.mktemp("takes")
+    first = folder / "take 0.wav"
+    soundfile.write(first, bursts([0.25 + 0.5 * n for n in range(79)], 40.0), RATE_HZ)
+    for number in range(1, N_TAKES):
+        os.link(first, folder / f"take {number}.wav")
+    return folder
+
+
+@contextlib.contextmanager
+def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """``softloc transcribe`` in a process group of its own, as a shell gives it one."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "softloc_cli", "transcribe", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def wait_for_lines(log: Path, n_lines: int) -> None:
+    while not log.exists() or log.read_bytes().count(b"\n") < n_lines:
+        time.sleep(0.01)
+
+
+def wait_until_gone(group: int) -> None:
+    """Wait until no process of a group is left."""
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            os.killpg(group, 0)
+            time.sleep(0.01)
+
+
+def entries(log: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    """Its workers: not the process that multiprocessing keeps for itself."""
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [
+        int(pid)
+        for pid in listed
+        if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_interrupted(tmp_path: Path, click_model: Path, takes: Path, n_workers: int) -> None:
+    out, log = tmp_path / "out", tmp_path / "log.jsonl"
+    arguments = (takes, "-o", out, "-f", "csv,mid", "-j", n_workers, "-m", click_model)
+    with started(*arguments, "--log-json", log) as process:
+        wait_for_lines(log, 2)
+        os.killpg(process.pid, signal.SIGINT)
+        _, stderr = process.communicate()
+        assert process.returncode == 130
+        wait_until_gone(process.pid)
+    assert stderr.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in stderr
+    n_done = len(entries(log))
+    assert 2 <= n_done < N_TAKES
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+    for path in out.iterdir():
+        assert len(read_onsets(path)) == 158
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers as Linux does")
+def test_a_killed_worker_costs_its_recording_only(
+    tmp_path: Path, click_model: Path, takes: Path
+) -> None:
+    out, log = tmp_path / "out", tmp_path / "log.jsonl"
+    with started(takes, "-o", out, "-j", 2, "-m", click_model, "--log-json", log) as process:
+        wait_for_lines(log, 2)
+        os.kill(children(process)[0], signal.SIGKILL)
+        _, stderr = process.communicate()
+    assert process.returncode == 3
+    failed = [entry for entry in entries(log) if entry["status"] == "failed"]
+    assert len(failed) == 1
+    assert failed[0]["path"].startswith(str(takes))
+    assert "killed; is there too little memory?" in failed[0]["error"]
+    assert f"error: {failed[0]['path']}: " in stderr
+    assert sum(entry["status"] == "ok" for entry in entries(log)) == N_TAKES - 1
+    assert len(list(out.iterdir())) == N_TAKES - 1
+
+
+def test_workers_give_what_one_process_gives(tmp_path: Path, click_model: Path) -> None:
+    folder = tmp_path / "in"
+    for number in range(5):
+        path = folder / f"s{number % 2}" / f"{number}.flac"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, bursts([0.1 * (n + 1 + number / 7) for n in range(15)]), RATE_HZ)
+    (folder / "bad.wav").write_text("not audio")
+    (folder / "s1" / "empty.wav").touch()
+    names = {}
+    for n_workers in (1, 2):
+        out = tmp_path / f"out{n_workers}"
+        options = ("-o", out, "--recursive", "-f", "mid,csv", "-j", n_workers, "-m", click_model)
+        result = CliRunner().invoke(app, ["transcribe", str(folder), *map(str, options)])
+        assert result.exit_code == 3
+        assert re.search("bad.wav: not audio", result.stderr)
+        assert re.search("empty.wav: is empty", result.stderr)
+        found = (path for path in out.rglob("*.*") if path.is_file())
+        names[n_workers] = {path.relative_to(out): path.read_bytes() for path in found}
+    assert len(names[1]) == 10
+    assert names[1] == names[2]
+    for path in sorted(folder.rglob("*.flac")):
+        alone = tmp_path / "alone.csv"
+        CliRunner().invoke(app, ["transcribe", str(path), "-o", str(alone), "-m", str(click_model)])
+        name = path.relative_to(folder).with_suffix(".csv")
+        assert alone.read_bytes() == names[1][name]
+
+
+def test_a_reader_that_goes_away_is_no_failure(takes: Path, click_model: Path) -> None:
+    with started(takes / "take 0.wav", "-o", "-", "-m", click_model) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait() == 141
+        assert process.stderr.read() == ""
+
+
+def test_lists_and_recordings_on_standard_input(
+    tmp_path: Path, click_model: Path, takes: Path
+) -> None:
+    common = ["transcribe", "-m", str(click_model), "-q"]
+    names = b"".join(f"{takes}/take {number}.wav\0".encode() for number in range(3))
+    listed = [*common, "--files-from", "-", "-o", str(tmp_path), "-f", "tsv"]
+    result = CliRunner().invoke(app, listed, input=names)
+    assert (result.exit_code, result.output) == (0, "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"take {n}.tsv" for n in range(3)]
+    flac = tmp_path / "a.flac"
+    soundfile.write(flac, bursts([0.25, 0.8]), RATE_HZ)
+    piped = [*common, "-", "-o", "-", "--classes", "KD", "-j", "2"]
+    result = CliRunner().invoke(app, piped, input=flac.read_bytes())
+    assert [line.split("\t")[1] for line in result.stdout.splitlines()] == ["KD", "KD"]

@@ -1,0 +1,62 @@
+"""What worker processes do in tests: they must be able to import it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from softloc.errors import AudioError, SettingsError
+from softloc.files import atomic_path
+
+
+def square() -> Callable[[int], int]:
+    """Square numbers; 13 kills its process."""
+
+    def answer(number: int) -> int:
+        if number == 13:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number * number
+
+    return answer
+
+
+def process_and_threads() -> Callable[[int], tuple[int, str | None]]:
+    """Say who answers, and what limits its threads."""
+    return lambda _: (os.getpid(), os.environ.get("OMP_NUM_THREADS"))
+
+
+def refuse() -> Callable[[int], int]:
+    raise SettingsError("no such model")
+
+
+def fail_to_open() -> Callable[[int], int]:
+    raise AudioError("out of luck")
+
+
+def die_when_opened() -> Callable[[int], int]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return abs
+
+
+def write_slowly() -> Callable[[Path], None]:
+    """Begin to write a file and never come to its end."""
+
+    def answer(path: Path) -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            (path.parent / "begun").touch()
+            time.sleep(60)
+
+    return answer
+
+
+def die_writing() -> Callable[[Path], None]:
+    def answer(path: Path) -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return answer
