@@ -114,7 +114,8 @@ def _card(model: str) -> str:
 
 
 def _file_facts(model: str) -> dict[str, Any]:
-    from softloc.checkpoints import file_sha256, verified_path
+    from softloc.checkpoints import verified_path
+    from softloc.files import file_sha256
 
     with verified_path(model) as path:
         return {

@@ -20,16 +20,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from softloc.errors import SettingsError
-from softloc.formats import FORMATS, format_of_path
+from softloc.formats import ALIASES, FORMATS, WRITABLE, format_of_path
 from softloc.vocabulary import nearest_hint
 from softloc_cli.inputs import STANDARD_STREAM, Item, as_path
 
 MIDI = "midi"
 
-#: Formats that results can have.
-WRITABLE = tuple(FORMATS)
-
-_ALIASES = {"mid": MIDI}
 _NAME_FIELDS = ("stem", "class", "ext")
 _NOT_IN_FILE_NAMES = re.compile(r'[/\\:*?"<>|\x00-\x1f]')
 
@@ -119,7 +115,7 @@ class Naming:
                 yield Target(folder / self._patterned_name(item, name, label), name, label)
 
     def _usual_name(self, item: Item, name: str) -> str:
-        suffix = suffix_of(name)
+        suffix = FORMATS[name].suffix
         # Beside the recording a table must not be taken for labels that somebody made by hand.
         mark = ".softloc" if self.folder is None and name != MIDI else ""
         return f"{item.stem}{mark}{suffix}"
@@ -127,7 +123,7 @@ class Naming:
     def _patterned_name(self, item: Item, name: str, label: str | None) -> str:
         fields = {
             "stem": item.stem,
-            "ext": suffix_of(name).removeprefix("."),
+            "ext": FORMATS[name].suffix.removeprefix("."),
             "class": _in_file_name(label or ""),
         }
         return (self.pattern or "").format(**fields)
@@ -135,16 +131,6 @@ class Naming:
 
 def _in_file_name(label: str) -> str:
     return _NOT_IN_FILE_NAMES.sub("_", label)
-
-
-def suffix_of(name: str) -> str:
-    """File suffix that results in a format get."""
-    suffixes = FORMATS[name].suffixes
-    return suffixes[0] if suffixes else ".txt"
-
-
-def _is_text(name: str) -> bool:
-    return FORMATS[name].render is not None
 
 
 def parse_formats(text: str | None) -> tuple[str, ...]:
@@ -157,9 +143,9 @@ def parse_formats(text: str | None) -> tuple[str, ...]:
     """
     names = []
     for part in (text or "").split(","):
-        name = _ALIASES.get(part.strip().lower(), part.strip().lower())
+        name = ALIASES.get(part.strip().lower(), part.strip().lower())
         if name and name not in WRITABLE:
-            known = ("mid", *WRITABLE)
+            known = (*ALIASES, *WRITABLE)
             raise SettingsError(f"unknown format {part.strip()!r}{nearest_hint(name, known)}")
         if name:
             names.append(name)
@@ -276,14 +262,14 @@ def _single_format(path: Path, formats: tuple[str, ...]) -> str:
     if formats and meant not in (None, chosen) and (chosen, meant) != ("audacity", "tsv"):
         raise SettingsError(f"-o {path}: its suffix means {meant}, -f asks for {chosen}")
     if chosen is None:
-        suffixes = ", ".join(dict.fromkeys(suffix_of(name) for name in WRITABLE))
+        suffixes = ", ".join(dict.fromkeys(FORMATS[name].suffix for name in WRITABLE))
         raise SettingsError(f"-o {path}: no format has the suffix {path.suffix}; use {suffixes}")
     return chosen
 
 
 def _for_standard_output(formats: tuple[str, ...]) -> str:
     chosen = formats[0] if formats else "tsv"
-    if len(formats) > 1 or not _is_text(chosen):
-        tables = [f"-f {name}" for name in WRITABLE if _is_text(name)]
+    if len(formats) > 1 or not FORMATS[chosen].is_text:
+        tables = [f"-f {name}" for name in WRITABLE if FORMATS[name].is_text]
         raise SettingsError(f"standard output takes one table; use {' or '.join(tables)}")
     return chosen

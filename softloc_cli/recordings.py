@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from softloc.errors import SettingsError, SoftLocError
-from softloc.files import remove_unfinished
-from softloc.formats import render_file, render_text, write_onsets
+from softloc.files import file_sha256, remove_unfinished
+from softloc.formats import Provenance, WriteContext, render_file, render_text, write_onsets
 from softloc.vocabulary import (
     DRUM_VOCABULARIES,
     WRITE_NOTES,
@@ -33,9 +33,13 @@ from softloc_cli.outputs import MIDI, Job, Target
 if TYPE_CHECKING:
     from softloc.checkpoints import ModelSettings
     from softloc.events import Onset
+    from softloc.pipeline import Transcription
 
 #: Tables, whose first line is what other programs expect there: no comment.
 _HEADER_FIRST = ("csv", "tsv", "onsets")
+
+#: Documents that name the recording by its hash.
+_HASHED = ("json", "jams")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +153,9 @@ class Session:
         source = sys.stdin.buffer if job.source == STANDARD_STREAM else job.source
         found = self._transcriber.listen(source)
         onsets = [folded for onset in found.onsets if (folded := self._finish(onset)) is not None]
+        provenance = self._provenance(job, found)
         for target in job.targets:
-            self._write(target, onsets)
+            self._write(target, onsets, provenance)
         return Outcome(n_events=len(onsets), audio_s=found.duration_s)
 
     def _finish(self, onset: Onset) -> Onset | None:
@@ -162,11 +167,28 @@ class Session:
         time_s = max(0.0, onset.time_s + self._recipe.time_offset_s)
         return dataclasses.replace(onset, label=label, midi_note=note, time_s=time_s)
 
-    def _write(self, target: Target, onsets: Sequence[Onset]) -> None:
+    def _provenance(self, job: Job, found: Transcription) -> Provenance:
+        """Say what documents hold beside their events; tables and MIDI do not."""
+        recorded = None if job.source == STANDARD_STREAM else job.source
+        hashed = recorded if any(t.format in _HASHED for t in job.targets) else None
+        written = dict.fromkeys(label for label in self._fold.values() if label is not None)
+        return Provenance(
+            model_id=Path(self._recipe.model).stem,
+            vocabulary=",".join(written),
+            recording=None if recorded is None else recorded.name,
+            sha256=None if hashed is None else file_sha256(hashed),
+            duration_s=found.duration_s,
+            sample_rate_hz=found.sample_rate_hz,
+            data_source="program",
+        )
+
+    def _write(self, target: Target, onsets: Sequence[Onset], provenance: Provenance) -> None:
         recipe = self._recipe
         held = [onset for onset in onsets if target.label in (None, onset.label)]
         if target.path == STANDARD_STREAM:
-            for line in render_text(held, target.format).splitlines(keepends=True):
+            for line in render_text(
+                held, target.format, WriteContext(provenance=provenance)
+            ).splitlines(keepends=True):
                 typer.echo(line, nl=False)  # flushes
             return
         comment = f"softloc {__version__} {Path(recipe.model).stem}"
@@ -177,6 +199,7 @@ class Session:
             note_map=recipe.notes,
             comment=None if target.format in _HEADER_FIRST else comment,
             tempo_bpm=recipe.tempo_bpm,
+            provenance=provenance,
         )
 
 

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from softloc.errors import SettingsError
+from softloc.formats import WRITABLE
 from softloc.formats.midi import DEFAULT_TEMPO_BPM
 from softloc.vocabulary import parse_note_map
 from softloc_cli.batches import Batch, Existing, parse_shard
@@ -22,7 +23,6 @@ from softloc_cli.console import draws_bar, progress, user_errors
 from softloc_cli.inputs import Item, as_path, find_items, find_listed, is_alone
 from softloc_cli.job_log import JobLog, Tally
 from softloc_cli.outputs import (
-    WRITABLE,
     Job,
     Naming,
     choose_naming,
@@ -112,7 +112,8 @@ def transcribe(
     note_map: Annotated[
         str | None,
         typer.Option(
-            metavar="MAP", help="MIDI notes: gm, adtof5, or pairs such as kick=36,clap=39."
+            metavar="MAP",
+            help="MIDI notes: gm, roland-td, adtof5, a file, or pairs such as kick=36,clap=39.",
         ),
     ] = None,
     tempo: Annotated[

@@ -19,7 +19,6 @@ from softloc.checkpoints import (
     Checkpoint,
     ModelSettings,
     default_notes,
-    file_sha256,
     load_checkpoint,
     load_training_state,
     pretrained_index,
@@ -28,6 +27,7 @@ from softloc.checkpoints import (
 )
 from softloc.errors import CheckpointError, SettingsError
 from softloc.features import LogMel, mel_filterbank
+from softloc.files import file_sha256
 from softloc.network import OnsetNetwork
 from softloc.presets import SIZES
 from softloc.velocity import VelocityReadOut

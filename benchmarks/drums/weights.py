@@ -20,7 +20,8 @@ from benchmarks.drums.experiment import RESULTS, append_result, run_record, trai
 from benchmarks.drums.render import data_folder
 from benchmarks.drums.render import main as render
 from benchmarks.drums.scoring import answer, compare_decodings, tune
-from softloc.checkpoints import FORMAT_VERSION, file_sha256
+from softloc.checkpoints import FORMAT_VERSION
+from softloc.files import file_sha256
 from softloc.losses import LossSettings
 from softloc.training import TrainingSettings, record_path
 

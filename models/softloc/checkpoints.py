@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +28,7 @@ from torch import Tensor, nn
 
 from softloc.errors import CheckpointError, SettingsError
 from softloc.features import FeatureSettings, LogMel
-from softloc.files import atomic_path
+from softloc.files import atomic_path, file_sha256
 from softloc.network import ConvStage, NetworkSettings, OnsetNetwork
 from softloc.velocity import VelocityReadOut
 from softloc.vocabulary import nearest_hint, note_of_label
@@ -227,12 +226,6 @@ def load_training_state(path: Path) -> dict[str, Any]:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path}: the training state is damaged ({reason})") from error
     return state
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:

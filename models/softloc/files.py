@@ -87,6 +87,12 @@ def write_bytes_atomic(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def sha256_of_files(root: Path, names: Iterable[str]) -> str:
     """Hash of files and of their names below `root`, independent of the order given.
 
