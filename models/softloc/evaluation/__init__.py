@@ -2,32 +2,46 @@
 
 from softloc.evaluation.annotators import refuse_several_annotators, select_annotator
 from softloc.evaluation.classes import AS_WRITTEN, Classes, choose_classes
+from softloc.evaluation.confusion import Confusion
+from softloc.evaluation.counts import Counts, Ratios
 from softloc.evaluation.matching import MATCHER, match_times, merge_times
 from softloc.evaluation.pairing import Pairing, pair_recordings
-from softloc.evaluation.report import package_versions, to_json, to_rows
-from softloc.evaluation.scores import (
-    Counts,
-    Evaluation,
-    EvaluationSettings,
-    Ratios,
-    RowScore,
-    TimingError,
-    evaluate,
+from softloc.evaluation.recordings import (
+    ClassMatches,
+    Hit,
+    RecordingMatches,
+    match_recording,
+    match_recordings,
 )
+from softloc.evaluation.report import package_versions, to_json, to_rows
+from softloc.evaluation.scores import Evaluation, RowScore, TableRow, evaluate
+from softloc.evaluation.settings import EvaluationSettings
+from softloc.evaluation.timing import TimingError
+from softloc.evaluation.velocity import VelocityError, VelocityRow, VelocityScore
 
 __all__ = [
     "AS_WRITTEN",
     "MATCHER",
+    "ClassMatches",
     "Classes",
+    "Confusion",
     "Counts",
     "Evaluation",
     "EvaluationSettings",
+    "Hit",
     "Pairing",
     "Ratios",
+    "RecordingMatches",
     "RowScore",
+    "TableRow",
     "TimingError",
+    "VelocityError",
+    "VelocityRow",
+    "VelocityScore",
     "choose_classes",
     "evaluate",
+    "match_recording",
+    "match_recordings",
     "match_times",
     "merge_times",
     "package_versions",

@@ -15,8 +15,9 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from softloc.evaluation.counts import Counts, Ratios
 from softloc.evaluation.matching import MATCHER
-from softloc.evaluation.scores import Counts, Evaluation, Ratios, RowScore
+from softloc.evaluation.scores import Evaluation, RowScore
 
 
 def to_json(evaluation: Evaluation, inputs: Mapping[str, str] | None = None) -> dict[str, Any]:
