@@ -14,6 +14,14 @@ from softloc.evaluation.recordings import (
     match_recordings,
 )
 from softloc.evaluation.report import package_versions, to_json, to_rows
+from softloc.evaluation.resampling import (
+    BootstrapSettings,
+    Difference,
+    Interval,
+    Uncertainty,
+    bootstrap,
+    resample_f,
+)
 from softloc.evaluation.scores import Evaluation, RowScore, TableRow, evaluate
 from softloc.evaluation.settings import EvaluationSettings
 from softloc.evaluation.timing import TimingError
@@ -22,22 +30,27 @@ from softloc.evaluation.velocity import VelocityError, VelocityRow, VelocityScor
 __all__ = [
     "AS_WRITTEN",
     "MATCHER",
+    "BootstrapSettings",
     "ClassMatches",
     "Classes",
     "Confusion",
     "Counts",
+    "Difference",
     "Evaluation",
     "EvaluationSettings",
     "Hit",
+    "Interval",
     "Pairing",
     "Ratios",
     "RecordingMatches",
     "RowScore",
     "TableRow",
     "TimingError",
+    "Uncertainty",
     "VelocityError",
     "VelocityRow",
     "VelocityScore",
+    "bootstrap",
     "choose_classes",
     "evaluate",
     "match_recording",
@@ -47,6 +60,7 @@ __all__ = [
     "package_versions",
     "pair_recordings",
     "refuse_several_annotators",
+    "resample_f",
     "select_annotator",
     "to_json",
     "to_rows",
