@@ -4,6 +4,7 @@ from softloc.evaluation.annotators import refuse_several_annotators, select_anno
 from softloc.evaluation.classes import AS_WRITTEN, Classes, choose_classes
 from softloc.evaluation.confusion import Confusion
 from softloc.evaluation.counts import Counts, Ratios
+from softloc.evaluation.latex import to_latex
 from softloc.evaluation.matching import MATCHER, match_times, merge_times
 from softloc.evaluation.pairing import Pairing, pair_recordings
 from softloc.evaluation.recordings import (
@@ -13,7 +14,7 @@ from softloc.evaluation.recordings import (
     match_recording,
     match_recordings,
 )
-from softloc.evaluation.report import package_versions, to_json, to_rows
+from softloc.evaluation.report import AVERAGING, TOLERANCE_RULE, package_versions, to_json, to_rows
 from softloc.evaluation.resampling import (
     BootstrapSettings,
     Difference,
@@ -22,15 +23,20 @@ from softloc.evaluation.resampling import (
     bootstrap,
     resample_f,
 )
-from softloc.evaluation.scores import Evaluation, RowScore, TableRow, evaluate
-from softloc.evaluation.settings import EvaluationSettings
+from softloc.evaluation.scores import Averaging, Evaluation, RowScore, TableRow, evaluate
+from softloc.evaluation.settings import AlignOffset, BothEmpty, EvaluationSettings
 from softloc.evaluation.timing import TimingError
 from softloc.evaluation.velocity import VelocityError, VelocityRow, VelocityScore
 
 __all__ = [
     "AS_WRITTEN",
+    "AVERAGING",
     "MATCHER",
+    "TOLERANCE_RULE",
+    "AlignOffset",
+    "Averaging",
     "BootstrapSettings",
+    "BothEmpty",
     "ClassMatches",
     "Classes",
     "Confusion",
@@ -63,5 +69,6 @@ __all__ = [
     "resample_f",
     "select_annotator",
     "to_json",
+    "to_latex",
     "to_rows",
 ]
