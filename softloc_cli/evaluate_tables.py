@@ -219,7 +219,7 @@ def _sweep_table(evaluation: Evaluation) -> Table:
             continue
         moved = aligned.table()[place].ratios.values()
         table.add_row(name, "as it is", *cells)
-        shift = f"moved by {-evaluation.offset_ms:+.1f} ms"
+        shift = f"moved by {_signed(-evaluation.offset_ms)} ms"
         table.add_row("", shift, *(_share(_f_measure(ratios)) for ratios in moved))
     return table
 
@@ -233,9 +233,9 @@ def _timing_table(evaluation: Evaluation) -> Table:
         if timing is None:
             table.add_row(name, "0", *[_UNDEFINED] * 6)
             continue
-        signed = [f"{value:+.1f}" for value in (timing.bias_ms, timing.median_ms)]
+        signed = [_signed(value) for value in (timing.bias_ms, timing.median_ms)]
         spreads = [f"{value:.1f}" for value in (timing.sigma_ms, timing.mad_ms)]
-        ends = [f"{value:+.1f}" for value in (timing.p05_ms, timing.p95_ms)]
+        ends = [_signed(value) for value in (timing.p05_ms, timing.p95_ms)]
         table.add_row(name, str(timing.n_pairs), *signed, *spreads, *ends)
     return table
 
@@ -274,7 +274,7 @@ def _velocity_section(evaluation: Evaluation) -> Iterator[list[str]]:
             if error is None
             else [
                 str(error.n_pairs),
-                f"{error.bias:+.1f}",
+                _signed(error.bias),
                 f"{error.mean_absolute:.1f}",
                 f"{error.rescaled_mean_absolute:.1f}",
                 _UNDEFINED if error.correlation is None else f"{error.correlation:+.2f}",
@@ -312,6 +312,10 @@ def _share(value: float | None, sign: str = "") -> str:
     if value is None:
         return _UNDEFINED
     return f"{round(value, 3) + 0.0:{sign}.3f}".replace("0.", ".", 1)  # + 0.0: no minus zero
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 1) + 0.0:+.1f}"
 
 
 def _range(interval: Interval | None, sign: str = "") -> str:

@@ -22,6 +22,7 @@ def made() -> dict[str, bytes]:
         "events.csv", "events.tsv.txt", "events.audacity.txt", "events.mid", "labels.csv",
         "perturbed-normal.csv", "perturbed-rounded.csv", "perturbed-uniform.csv",
         "perturbed-shift.csv", "perturbed-skew.csv", "perturbed-laplace.csv", "scores.json",
+        "scores.tex",
     ],
 )  # fmt: skip
 def test_result_equals_the_stored_one(name: str, made: dict[str, bytes]) -> None:
@@ -29,4 +30,4 @@ def test_result_equals_the_stored_one(name: str, made: dict[str, bytes]) -> None
 
 
 def test_no_golden_file_is_forgotten(made: dict[str, bytes]) -> None:
-    assert len(made) == 12
+    assert len(made) == 13

@@ -188,7 +188,7 @@ def test_threshold_that_is_missed_says_by_how_much(files: Path) -> None:
         (("labels.csv", "good", "--only", "x*"), r"no recording that matches x\*"),
         (("labels.csv", "good", "--csv", "-", "--json", "-"), "cannot share -"),
         (("labels.csv", "good", "--csv", "out", "--tex", "out"), "cannot share out"),
-        (("labels.csv", "good", "poor/../good"), "two estimates are called 'good': name them"),
+        (("labels.csv", "good", "good"), "two estimates are called 'good': name them"),
         (("labels.csv", "x=good", "x=poor"), "two estimates are called 'x'"),
         (("labels.csv", "x=nope"), "error: cannot read nope"),
         (("labels.csv", "x="), "cannot read the estimate 'x=': write NAME=PATH"),
@@ -312,7 +312,7 @@ def test_confusions_and_velocities_are_printed_where_there_are_any(files: Path) 
     write_onsets(files / "heard.csv", heard)
     stdout, _ = run(files / "true.csv", files / "heard.csv")
     confusion = rows_of(stdout, "class of the reference")
-    assert confusion["KD"] == ["KD", "SD", "HH", "TT", "CY", "missed"] or confusion["KD"][0] == "2"
+    assert confusion["KD"] == ["2", *["·"] * 5]
     assert confusion["SD"] == ["·", "·", "·", "1", "·", "·"]
     velocity = rows_of(stdout, "velocity, positive = too loud")
     assert velocity["KD"][:3] == ["2", "+10.0", "10.0"]
@@ -326,7 +326,7 @@ def test_many_classes_are_listed_by_their_confusions(files: Path) -> None:
     names = [str(note) for note in range(60, 71)]
     write_onsets(files / "true.csv", [Onset(float(n), name) for n, name in enumerate(names)])
     write_onsets(
-        files / "heard.csv", [Onset(float(n), name) for n, name in enumerate(names[1:] + ["70"])]
+        files / "heard.csv", [Onset(float(n), name) for n, name in enumerate([*names[1:], "70"])]
     )
     stdout, _ = run(files / "true.csv", files / "heard.csv", "--classes", "as-written")
     assert rows_of(stdout, "most frequent of 10 confusions")["60"] == ["61", "1"]
@@ -341,9 +341,8 @@ def test_names_are_printed_as_they_are(files: Path) -> None:
 
 def test_tex_file(files: Path) -> None:
     out = files / "out.tex"
-    stdout, _ = run(
-        files / "labels.csv", files / "good", "a_b=" + str(files / "poor"), "--tex", out
-    )
+    poor = f"a_b={files / 'poor'}"
+    stdout, _ = run(files / "labels.csv", files / "good", poor, "--tex", out)
     text = out.read_text()
     comments, _, body = text.partition("\\begin{tabular}")
     assert all(line.startswith("% ") for line in comments.splitlines())

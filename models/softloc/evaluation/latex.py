@@ -123,7 +123,7 @@ def _score_cells(row: TableRow, place: int, uncertainty: Uncertainty) -> list[st
         _number(headline.f_measure if headline else None),
         _interval(next(iter(uncertainty.intervals[place].values()))),
         *(_number(ratios.f_measure if ratios else None) for ratios in others),
-        f"${timing.bias_ms:+.1f}$" if timing else _UNDEFINED,
+        f"${round(timing.bias_ms, 1) + 0.0:+.1f}$" if timing else _UNDEFINED,
         f"{timing.sigma_ms:.1f}" if timing else _UNDEFINED,
     ]
 
@@ -134,7 +134,10 @@ def _difference_cells(place: int, uncertainty: Uncertainty, headline_s: float) -
     difference = uncertainty.differences[place][headline_s]
     if difference is None:
         return [_UNDEFINED, _UNDEFINED]
-    return [f"${difference.f_measure:+.3f}$", _interval(difference.interval, sign="+")]
+    return [
+        f"${round(difference.f_measure, 3) + 0.0:+.3f}$",
+        _interval(difference.interval, sign="+"),
+    ]
 
 
 def _number(value: float | None) -> str:

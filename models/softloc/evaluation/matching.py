@@ -243,12 +243,11 @@ def merge_times(times_us: Microseconds, window_s: float) -> Microseconds:
         Mean time of each group, in order.
     """
     times_us = np.sort(times_us)
-    listed = times_us.tolist()
-    means = [
-        round(sum(listed[group]) / (group.stop - group.start))
-        for group in group_times(times_us, window_s)
-    ]
-    return np.array(means, dtype=np.int64)
+    if not times_us.size:
+        return times_us
+    starts = np.array([group.start for group in group_times(times_us, window_s)])
+    sizes = np.diff(starts, append=len(times_us))
+    return np.rint(np.add.reduceat(times_us, starts) / sizes).astype(np.int64)
 
 
 def group_times(times_us: Microseconds, window_s: float) -> list[slice]:
@@ -267,11 +266,10 @@ def group_times(times_us: Microseconds, window_s: float) -> list[slice]:
         Where each group is.
     """
     window_us = int(seconds_to_microseconds(window_s))
-    starts: list[int] = []
-    first_us = 0
-    for place, time_us in enumerate(times_us.tolist()):
-        if not starts or time_us - first_us > window_us:
-            starts.append(place)
-            first_us = time_us
-    ends = [*starts[1:], len(times_us)] if starts else []
-    return [slice(*both) for both in zip(starts, ends, strict=True)]
+    stops = np.searchsorted(times_us, times_us + window_us, side="right").tolist()
+    groups = []
+    start = 0
+    while start < len(stops):
+        groups.append(slice(start, stops[start]))
+        start = stops[start]
+    return groups
