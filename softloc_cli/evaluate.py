@@ -192,10 +192,7 @@ def evaluate(
         evaluations: dict[str, Evaluation] = {}
         hashes: dict[str, str] = {}
         for name, path in paths.items():
-            # One estimate is held at a time; what is kept of it are counts.
-            estimate = read_corpus(path)
-            hashes[name] = corpus_sha256(estimate)
-            evaluations[name] = _score(corpus, estimate, settings, only or (), audio)
+            evaluations[name], hashes[name] = _score(corpus, path, settings, only or (), audio)
         results = _Results(
             reference=reference,
             reference_sha256=hash_of_reference,
@@ -252,17 +249,20 @@ def _split_name(text: str) -> tuple[str | None, str]:
 
 def _score(
     reference: Corpus,
-    estimate: Corpus,
+    path: Path,
     settings: EvaluationSettings,
     only: Sequence[str],
     audio: Path | None,
-) -> Evaluation:
+) -> tuple[Evaluation, str]:
+    """Scores of an estimate and its hash; its events are gone before the next one is read."""
+    estimate = read_corpus(path)
     report_skipped(estimate)
     pairing = pair_recordings(reference, estimate, only)
     refuse_several_annotators(pairing.references)
-    _report_unpaired(pairing, estimate.path)
+    _report_unpaired(pairing, path)
     ends_s = None if audio is None else durations_s(reference, pairing.references, audio)
-    return evaluate_events(pairing.references, pairing.estimates, settings, ends_s)
+    evaluation = evaluate_events(pairing.references, pairing.estimates, settings, ends_s)
+    return evaluation, corpus_sha256(estimate)
 
 
 def _report_unpaired(pairing: Pairing, path: Path) -> None:

@@ -134,10 +134,8 @@ def _difference_cells(place: int, uncertainty: Uncertainty, headline_s: float) -
     difference = uncertainty.differences[place][headline_s]
     if difference is None:
         return [_UNDEFINED, _UNDEFINED]
-    return [
-        f"${round(difference.f_measure, 3) + 0.0:+.3f}$",
-        _interval(difference.interval, sign="+"),
-    ]
+    gap = round(difference.f_measure, 3) + 0.0  # no minus zero
+    return [f"${gap:+.3f}$", _interval(difference.interval, sign="+")]
 
 
 def _number(value: float | None) -> str:
