@@ -37,7 +37,7 @@ from softloc.files import write_text_atomic
 from softloc.formats import corpus_sha256, read_corpus
 from softloc.vocabulary import nearest_hint
 from softloc_cli import __version__
-from softloc_cli.console import ExitCode, report, report_skipped, shorten, user_errors
+from softloc_cli.console import ExitCode, progress, report, report_skipped, shorten, user_errors
 from softloc_cli.recordings import durations_s
 
 if TYPE_CHECKING:
@@ -261,7 +261,11 @@ def _score(
     refuse_several_annotators(pairing.references)
     _report_unpaired(pairing, path)
     ends_s = None if audio is None else durations_s(reference, pairing.references, audio)
-    evaluation = evaluate_events(pairing.references, pairing.estimates, settings, ends_s)
+    passes = 1 if settings.align_offset == "none" else 2
+    with progress(f"scoring {path.name}", passes * len(pairing.references)) as advance:
+        evaluation = evaluate_events(
+            pairing.references, pairing.estimates, settings, ends_s, advance
+        )
     return evaluation, corpus_sha256(estimate)
 
 

@@ -452,6 +452,9 @@ def test_constant_offset_is_taken_off_beside_the_raw_scores() -> None:
     raw = evaluate(reference, estimate)
     both = evaluate(reference, estimate, EvaluationSettings(align_offset="median"))
     assert (raw.aligned, raw.offset_ms, both.offset_ms) == (None, 0.0, 25.0)
+    calls: list[None] = []
+    evaluate(reference, estimate, both.settings, None, lambda: calls.append(None))
+    assert len(calls) == 4  # two recordings, each scored twice
     assert (both.per_class, both.total, both.any) == (raw.per_class, raw.total, raw.any)
     assert both.total.counts[0.005].tp == 0
     assert both.aligned is not None

@@ -133,6 +133,8 @@ def test_alike_recordings_leave_no_doubt_and_single_ones_no_interval() -> None:
     assert (kick, snare, hats, total) == ((1, 1), (0, 0), None, pytest.approx((2 / 3, 2 / 3)))
     (alone,) = bootstrap([evaluate({"a": events["a"]}, {"a": heard["a"]}, EVERYTHING)])
     assert {interval for row in alone.intervals for interval in row.values()} == {None}
+    (nothing,) = bootstrap([evaluate({}, {}, EVERYTHING)])
+    assert {interval for row in nothing.intervals for interval in row.values()} == {None}
 
 
 def test_no_resamples_no_intervals(rng: np.random.Generator) -> None:

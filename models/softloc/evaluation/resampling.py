@@ -19,7 +19,7 @@ B. Efron, R. Tibshirani, *An Introduction to the Bootstrap*, 1993, chapters 13 a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -172,7 +172,7 @@ def _draws(n_files: int, settings: BootstrapSettings) -> Iterator[NDArray[np.flo
     """How often each recording was drawn: arrays of shape (some resamples, n_files)."""
     rng = np.random.default_rng(settings.seed)
     at_once = max(1, _DRAWN_AT_ONCE // max(n_files, 1))
-    shares = np.full(n_files, 1 / n_files)
+    shares = np.full(n_files, 1 / max(n_files, 1))
     for start in range(0, settings.n_resamples, at_once):
         size = min(at_once, settings.n_resamples - start)
         yield rng.multinomial(n_files, shares, size=size).astype(np.float64)
@@ -202,6 +202,8 @@ def _ratio(numerator: NDArray[np.float64], n: NDArray[np.float64]) -> NDArray[np
 
 
 def _samples(evaluation: Evaluation, settings: BootstrapSettings) -> NDArray[np.float64]:
+    if evaluation.n_files < 2:  # there is nothing to draw
+        settings = replace(settings, n_resamples=0)
     return resample_f(evaluation.file_counts, settings, evaluation.settings.both_empty)
 
 
@@ -216,8 +218,9 @@ def _intervals(
         ends: dict[float, Interval | None] = {}
         for window_s, values in zip(windows_s, row.T, strict=True):
             defined = values[~np.isnan(values)]
-            known = len(defined) and evaluation.n_files > 1
-            ends[window_s] = Interval(*np.quantile(defined, tails).tolist()) if known else None
+            ends[window_s] = (
+                Interval(*np.quantile(defined, tails).tolist()) if len(defined) else None
+            )
         rows.append(ends)
     return tuple(rows)
 

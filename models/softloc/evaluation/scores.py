@@ -20,8 +20,9 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -173,6 +174,7 @@ def evaluate(
     estimates: Events,
     settings: EvaluationSettings | None = None,
     durations_s: Mapping[str, float] | None = None,
+    on_recording: Callable[[], None] | None = None,
 ) -> Evaluation:
     """Score estimated events against reference events.
 
@@ -188,6 +190,8 @@ def evaluate(
     durations_s : mapping, optional
         Common length of reference and estimate in seconds, by recording: later events of both
         sides are left out. Without it nothing is.
+    on_recording : callable, optional
+        Called after each recording, and again when it is scored without the offset.
 
     Returns
     -------
@@ -204,38 +208,32 @@ def evaluate(
     settings = settings or EvaluationSettings()
     check_names(references, estimates)
     classes = choose_classes(settings.classes, labels_of(references), labels_of(estimates))
-    raw = _score(references, estimates, (settings, classes), durations_s, 0)
+    sides = partial(pairs_of_sides, references, estimates, durations_s)
+    tally = partial(_Tally, settings, classes, tuple(references), on_recording)
+    raw = tally(0).score(sides())
     if settings.align_offset == "none" or raw.total.timing is None:
         return raw
     offset_us = round(raw.total.timing.median_ms * 1000)
-    aligned = _score(references, estimates, (settings, classes), durations_s, offset_us)
-    return replace(raw, aligned=aligned, offset_ms=offset_us / 1000)
-
-
-def _score(
-    references: Events,
-    estimates: Events,
-    rules: tuple[EvaluationSettings, Classes],
-    durations_s: Mapping[str, float] | None,
-    offset_us: int,
-) -> Evaluation:
-    tally = _Tally(*rules, offset_us, len(references))
-    for _, reference, estimate in pairs_of_sides(references, estimates, durations_s):
-        tally.add(reference, estimate)
-    return tally.finish(tuple(references))
+    return replace(raw, aligned=tally(offset_us).score(sides()), offset_ms=offset_us / 1000)
 
 
 class _Tally:
     """Running counts and errors; what it keeps of a recording is its counts and its pairs."""
 
     def __init__(
-        self, settings: EvaluationSettings, classes: Classes, offset_us: int, n_files: int
+        self,
+        settings: EvaluationSettings,
+        classes: Classes,
+        names: tuple[str, ...],
+        on_recording: Callable[[], None] | None,
+        offset_us: int,
     ) -> None:
         n_classes = len(classes.labels)
         self.settings, self.classes, self.offset_us = settings, classes, offset_us
+        self.names, self.on_recording = names, on_recording
         self.n_done = 0
         self.file_counts = np.zeros(
-            (n_files, n_classes + 1, len(settings.windows_s), 3), dtype=np.int32
+            (len(names), n_classes + 1, len(settings.windows_s), 3), dtype=np.int32
         )
         self.errors_us: list[list[NDArray[np.int64]]] = [[] for _ in range(n_classes + 1)]
         self.velocities: list[list[NDArray[np.int64]]] = [[] for _ in range(n_classes)]
@@ -243,7 +241,14 @@ class _Tally:
         self.confusions = np.zeros((n_classes + 1, n_classes + 1), dtype=np.int64)
         self.unscored: tuple[dict[str, int], dict[str, int]] = ({}, {})
 
-    def add(self, reference: Sequence[Onset], estimate: Sequence[Onset]) -> None:
+    def score(self, sides: Iterable[tuple[str, Sequence[Onset], Sequence[Onset]]]) -> Evaluation:
+        for _, reference, estimate in sides:
+            self._add(reference, estimate)
+            if self.on_recording is not None:
+                self.on_recording()
+        return self._finish()
+
+    def _add(self, reference: Sequence[Onset], estimate: Sequence[Onset]) -> None:
         settings, classes = self.settings, self.classes
         if settings.combine_s:
             reference = combine_onsets(reference, classes, settings.combine_s)
@@ -309,7 +314,7 @@ class _Tally:
             )
             kept.append(pair_velocities(ours, theirs))
 
-    def finish(self, names: tuple[str, ...]) -> Evaluation:
+    def _finish(self) -> Evaluation:
         settings, labels = self.settings, self.classes.labels
         summed = self.file_counts.sum(axis=0, dtype=np.int64)
         # By tolerance: of each class and of each recording, precision, recall, F.
@@ -323,7 +328,7 @@ class _Tally:
         return Evaluation(
             settings=settings,
             vocabulary=self.classes.name,
-            recordings=names,
+            recordings=self.names,
             per_class=per_class,
             any=rows[-1],
             total=self._row(
