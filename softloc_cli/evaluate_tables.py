@@ -21,6 +21,7 @@ from softloc.evaluation import (
     Evaluation,
     Interval,
     Ratios,
+    TableRow,
     Uncertainty,
     package_versions,
 )
@@ -102,10 +103,11 @@ def render_comparison(
     level = _percent(resampling.level)
     table = _table("class", "estimate", "F", level, "difference", level)
     table.columns[1].justify = "left"
-    for rows in _same_rows(evaluations):
+    tables = {name: evaluation.table() for name, evaluation in evaluations.items()}
+    uncertain = dict(zip(tables, uncertainties, strict=True))
+    for rows in _same_rows(tables):
         for place, name in rows:
-            row = evaluations[name].table()[place]
-            uncertainty = uncertainties[list(evaluations).index(name)]
+            row, uncertainty = tables[name][place], uncertain[name]
             title = ROW_NAMES.get(row.averaging, row.name)
             table.add_row(
                 title if (place, name) == rows[0] else "",
@@ -205,7 +207,7 @@ def _sweep_title(evaluation: Evaluation) -> str:
 
 def _sweep_table(evaluation: Evaluation) -> Table:
     windows = [f"{window_s * 1000:g}" for window_s in evaluation.settings.windows_s]
-    aligned = evaluation.aligned
+    aligned = evaluation.aligned.table() if evaluation.aligned else None
     if aligned is None:
         table = _table("class", *windows)
     else:
@@ -217,7 +219,7 @@ def _sweep_table(evaluation: Evaluation) -> Table:
         if aligned is None:
             table.add_row(name, *cells)
             continue
-        moved = aligned.table()[place].ratios.values()
+        moved = aligned[place].ratios.values()
         table.add_row(name, "as it is", *cells)
         shift = f"moved by {_signed(-evaluation.offset_ms)} ms"
         table.add_row("", shift, *(_share(_f_measure(ratios)) for ratios in moved))
@@ -285,11 +287,11 @@ def _velocity_section(evaluation: Evaluation) -> Iterator[list[str]]:
     yield _lines(table)
 
 
-def _same_rows(evaluations: Mapping[str, Evaluation]) -> list[list[tuple[int, str]]]:
+def _same_rows(tables: Mapping[str, Sequence[TableRow]]) -> list[list[tuple[int, str]]]:
     """Rows of the same kind together: places in the tables and names of the estimates."""
     groups: dict[tuple[str, str], list[tuple[int, str]]] = {}
-    for name, evaluation in evaluations.items():
-        for place, row in enumerate(evaluation.table()):
+    for name, rows in tables.items():
+        for place, row in enumerate(rows):
             groups.setdefault((row.averaging, row.name), []).append((place, name))
     order: list[str] = ["class", *ROW_NAMES]
     return [groups[key] for key in sorted(groups, key=lambda key: order.index(key[0]))]

@@ -52,14 +52,14 @@ def to_latex(
     """
     several = len(evaluations) > 1
     first = next(iter(evaluations.values()))
+    tables = {name: evaluation.table() for name, evaluation in evaluations.items()}
+    uncertain = dict(zip(tables, uncertainties, strict=True))
     body: list[list[str]] = []
-    for group in _groups(evaluations):
+    for group in _groups(tables):
         if body and several:
             body.append([r"\addlinespace"])
         for name, place in group:
-            evaluation = evaluations[name]
-            row = evaluation.table()[place]
-            uncertainty = uncertainties[list(evaluations).index(name)]
+            row, uncertainty = tables[name][place], uncertain[name]
             cells = [escape(_NAMES.get(row.averaging, row.name))]
             cells += [escape(name)] if several else []
             cells += _score_cells(row, place, uncertainty)
@@ -89,11 +89,11 @@ def escape(text: str) -> str:
     return "".join(_ESCAPES.get(character, character) for character in " ".join(text.split()))
 
 
-def _groups(evaluations: Mapping[str, Evaluation]) -> list[list[tuple[str, int]]]:
+def _groups(tables: Mapping[str, Sequence[TableRow]]) -> list[list[tuple[str, int]]]:
     """Rows of the same kind together: names of evaluations and places in their tables."""
     groups: dict[tuple[str, str], list[tuple[str, int]]] = {}
-    for name, evaluation in evaluations.items():
-        for place, row in enumerate(evaluation.table()):
+    for name, rows in tables.items():
+        for place, row in enumerate(rows):
             groups.setdefault((row.averaging, row.name), []).append((name, place))
     order = ["class", *_NAMES]
     return [groups[key] for key in sorted(groups, key=lambda key: order.index(key[0]))]
