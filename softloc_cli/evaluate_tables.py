@@ -116,7 +116,6 @@ def render_comparison(
                 _range(uncertainty.intervals[place][window_s]),
                 *_difference_cells(uncertainty, place, window_s),
             )
-        table.add_section()
     head = [
         f"F at ±{format_ms(window_s)} of {len(evaluations)} estimates, and difference to {first}",
     ]
@@ -167,7 +166,7 @@ def _about_intervals(uncertainty: Uncertainty, resampling: BootstrapSettings) ->
     if not _has_intervals(uncertainty):
         return ""
     return (
-        f"; {_percent(resampling.level)}: of F, {resampling.n_resamples} resamples of the "
+        f"; {_percent(uncertainty.level)}: of F, {resampling.n_resamples} resamples of the "
         "recordings"
     )
 
@@ -180,7 +179,7 @@ def _score_table(evaluation: Evaluation, uncertainty: Uncertainty) -> Table:
     table = _table("class", "n_ref", "n_est", "TP", "FP", "FN", "P", "R", "F")
     shown = _has_intervals(uncertainty)
     if shown:
-        table.add_column("95 %", justify="right", no_wrap=True)
+        table.add_column(_percent(uncertainty.level), justify="right", no_wrap=True)
     headline_s = evaluation.headline_s
     for row, intervals in zip(evaluation.table(), uncertainty.intervals, strict=True):
         counts = row.score.counts[headline_s] if row.score else None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softloc.evaluation import EvaluationSettings, bootstrap, evaluate, to_latex
+from softloc.evaluation import BootstrapSettings, EvaluationSettings, bootstrap, evaluate, to_latex
 from softloc.evaluation.latex import escape
 from softloc.events import Onset
 
@@ -40,6 +40,12 @@ def test_what_is_undefined_is_a_dash() -> None:
         "KD", "0.000", "0.000", "0.000", "--", *["0.000"] * 5, "--", "--",
     ]  # fmt: skip
     assert [cell.strip() for cell in snare] == ["SD", *["--"] * 11]
+
+
+def test_level_is_in_the_header() -> None:
+    evaluation = evaluate(EVENTS, EVENTS)
+    text = to_latex({"x": evaluation}, bootstrap([evaluation], BootstrapSettings(level=0.9)))
+    assert r"$F_{50}$ & 90\,\% & $F_{30}$" in text
 
 
 def test_tolerances_are_in_the_header() -> None:

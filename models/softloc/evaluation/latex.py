@@ -66,7 +66,11 @@ def to_latex(
             cells += _difference_cells(place, uncertainty, first.headline_s) if several else []
             body.append(cells)
     columns = "ll" if several else "l"
-    header = _header([1000 * window_s for window_s in first.settings.windows_s], several=several)
+    header = _header(
+        [1000 * window_s for window_s in first.settings.windows_s],
+        f"{100 * uncertainties[0].level:g}\\,\\%",
+        several=several,
+    )
     lines = [
         *(f"% {' '.join(note.split())}" for note in notes),
         f"\\begin{{tabular}}{{{columns}{'r' * (len(header) - len(columns))}}}",
@@ -99,18 +103,18 @@ def _groups(tables: Mapping[str, Sequence[TableRow]]) -> list[list[tuple[str, in
     return [groups[key] for key in sorted(groups, key=lambda key: order.index(key[0]))]
 
 
-def _header(windows_ms: Sequence[float], *, several: bool) -> list[str]:
+def _header(windows_ms: Sequence[float], level: str, *, several: bool) -> list[str]:
     return [
         "Class",
         *(["Estimate"] if several else []),
         "P",
         "R",
         f"$F_{{{windows_ms[0]:g}}}$",
-        r"95\,\%",
+        level,
         *(f"$F_{{{window_ms:g}}}$" for window_ms in windows_ms[1:]),
         "bias/ms",
         r"$\sigma$/ms",
-        *([r"$\Delta F$", r"95\,\%"] if several else []),
+        *([r"$\Delta F$", level] if several else []),
     ]
 
 

@@ -91,10 +91,13 @@ class Uncertainty:
         or where a single recording was scored.
     differences : tuple of Mapping[float, Difference or None] or None
         To the first evaluation, likewise; None for the first itself.
+    level : float
+        Share of the resamples inside the intervals.
     """
 
     intervals: tuple[Mapping[float, Interval | None], ...]
     differences: tuple[Mapping[float, Difference | None], ...] | None
+    level: float
 
 
 def bootstrap(
@@ -126,14 +129,13 @@ def bootstrap(
     for other in evaluations[1:]:
         _check_comparable(first, other)
     samples = _samples(first, settings)
-    found = [Uncertainty(_intervals(samples, first, settings.level), None)]
+    level = settings.level
+    found = [Uncertainty(_intervals(samples, first, level), None, level)]
     for other in evaluations[1:]:
         theirs = _samples(other, settings)
         gap = theirs - _in_rows_of(other, first, samples)
-        ends = _intervals(gap, other, settings.level)
-        found.append(
-            Uncertainty(_intervals(theirs, other, settings.level), _differences(first, other, ends))
-        )
+        differences = _differences(first, other, _intervals(gap, other, level))
+        found.append(Uncertainty(_intervals(theirs, other, level), differences, level))
     return found
 
 
