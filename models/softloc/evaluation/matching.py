@@ -151,6 +151,8 @@ def _groups(
 
 def _match_group(reference: Microseconds, estimate: Microseconds, window_us: int) -> list[Pair]:
     n, m = len(reference), len(estimate)
+    if n == 1 or m == 1:
+        return [_closest_pair(reference, estimate)]
     n_pairs = _maximum_size(reference.tolist(), estimate.tolist(), window_us)
     if n_pairs == n == m:
         return [(i, i) for i in range(n)]
@@ -162,6 +164,18 @@ def _match_group(reference: Microseconds, estimate: Microseconds, window_us: int
     highest = np.minimum(np.concatenate([[m], highest]), rows + (m - n_pairs))
     moves = _fill(reference, estimate, lowest.tolist(), highest.tolist(), window_us)
     return _trace(moves, lowest.tolist(), highest.tolist())
+
+
+def _closest_pair(reference: Microseconds, estimate: Microseconds) -> Pair:
+    """Match a group with one event on either side, which all others reach.
+
+    Of two at the same distance it takes the one that the table would: the earlier reference, or
+    the later estimate.
+    """
+    distance_us = np.abs(reference - estimate)
+    if len(estimate) == 1:
+        return int(distance_us.argmin()), 0
+    return 0, len(estimate) - 1 - int(distance_us[::-1].argmin())
 
 
 def _maximum_size(reference: Sequence[int], estimate: Sequence[int], window_us: int) -> int:
