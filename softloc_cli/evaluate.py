@@ -5,24 +5,31 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 import typer
 
 from softloc.errors import SettingsError
 from softloc.evaluation import (
+    AVERAGING,
     MATCHER,
+    TOLERANCE_RULE,
+    BootstrapSettings,
     Evaluation,
     EvaluationSettings,
     Pairing,
-    Ratios,
-    RowScore,
+    Uncertainty,
+    bootstrap,
+    package_versions,
     pair_recordings,
     refuse_several_annotators,
     select_annotator,
     to_json,
+    to_latex,
     to_rows,
 )
 from softloc.evaluation import evaluate as evaluate_events
@@ -30,10 +37,15 @@ from softloc.files import write_text_atomic
 from softloc.formats import corpus_sha256, read_corpus
 from softloc.vocabulary import nearest_hint
 from softloc_cli import __version__
-from softloc_cli.console import ExitCode, report, report_skipped, shorten, user_errors
+from softloc_cli.console import ExitCode, progress, report, report_skipped, shorten, user_errors
+from softloc_cli.durations import durations_s
+
+if TYPE_CHECKING:
+    from softloc.evaluation import AlignOffset, BothEmpty
+    from softloc.events import Corpus
 
 _DEFAULTS = EvaluationSettings()
-_UNDEFINED = "–"
+_DRAWS = BootstrapSettings()
 _STDOUT = Path("-")
 # F of exactly 0.8 may come out as 0.7999999999999999.
 _ROUNDING = 1e-12
@@ -45,12 +57,32 @@ class _Threshold(NamedTuple):
     least: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """All that the outputs are made of; mappings are by name of the estimate."""
+
+    reference: Path
+    reference_sha256: str
+    paths: Mapping[str, Path]
+    sha256: Mapping[str, str]
+    evaluations: Mapping[str, Evaluation]
+    uncertainties: Sequence[Uncertainty]
+    resampling: BootstrapSettings
+    annotator: str | None
+    only: Sequence[str]
+
+
 def evaluate(
     reference: Annotated[
         Path, typer.Argument(metavar="REF", help="Label file, table of a corpus, or folder.")
     ],
     estimates: Annotated[
-        list[Path], typer.Argument(metavar="EST...", help="The same of each estimate.")
+        list[str],
+        typer.Argument(
+            metavar="EST...",
+            help="The same of each estimate; NAME=PATH says what to call it. Of several, the "
+            "others are compared with the first.",
+        ),
     ],
     *,
     classes: Annotated[
@@ -69,6 +101,41 @@ def evaluate(
             metavar="NAME", help="Whose labels of REF to score against, where several set them."
         ),
     ] = None,
+    audio: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the recordings: events of both sides beyond their ends are left out.",
+        ),
+    ] = None,
+    both_empty: Annotated[
+        str,
+        typer.Option(
+            metavar="skip|zero|one",
+            help="What a class or recording counts for that neither side has events of: left out "
+            "of means and shown as –, 0 (as in mir_eval), or 1.",
+        ),
+    ] = _DEFAULTS.both_empty,
+    combine: Annotated[
+        float,
+        typer.Option(
+            metavar="MS", help="Make one of reference events of a class that are this close."
+        ),
+    ] = 1000 * _DEFAULTS.combine_s,
+    align_offset: Annotated[
+        str,
+        typer.Option(
+            metavar="none|median",
+            help="Show beside each F what it would be without the median timing error.",
+        ),
+    ] = _DEFAULTS.align_offset,
+    resamples: Annotated[
+        int,
+        typer.Option(
+            help="Resamples of the recordings for 95 % intervals of F and of differences; 0: none."
+        ),
+    ] = _DRAWS.n_resamples,
+    seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = _DRAWS.seed,
     json_path: Annotated[
         Path | None,
         typer.Option("--json", metavar="PATH|-", help="Write all as JSON; - prints it instead."),
@@ -79,55 +146,127 @@ def evaluate(
             "--csv", metavar="PATH|-", help="Write the scores as a table; - prints it instead."
         ),
     ] = None,
+    tex_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--tex",
+            metavar="PATH|-",
+            help="Write the scores for LaTeX (booktabs); - prints them instead.",
+        ),
+    ] = None,
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="Exit with 4 if a score at ±50 ms is lower: F, P or R of the sum, or the F of a "
-            "class, of 'any' or of 'macro'. Such as F=0.80. Repeatable.",
+            help="Exit with 4 if a score at ±50 ms is lower, of any EST: F, P or R of the sum of "
+            "all events (micro), or the F of a class, of 'any', of 'macro' (mean over classes) or "
+            "of 'files' (mean over recordings). Such as F=0.80. Repeatable.",
         ),
     ] = None,
 ) -> None:
     """Score estimated events against reference events.
 
     Recordings are matched by their file stem. Prints precision, recall and F for each class, their
-    sum and means, and the timing error (estimate minus reference, positive is late).
+    sum and means, at ±50 ms and down to ±5 ms; the timing error (estimate minus reference, positive
+    is late) of what matched; and which classes were taken for which.
+
+    A distance of exactly the tolerance is a hit, on times in whole microseconds; the matching is
+    the closest of the largest ones. Of several estimates, the last table shows all side by side.
     """
     with user_errors():
         thresholds = [_parse_threshold(text) for text in fail_under or []]
-        settings = EvaluationSettings(classes=classes)
-        if json_path == csv_path == _STDOUT:
-            raise SettingsError("--json - and --csv - cannot both print: give one of them a file")
+        settings = EvaluationSettings(
+            classes=classes,
+            both_empty=cast("BothEmpty", both_empty),
+            combine_s=combine / 1000,
+            align_offset=cast("AlignOffset", align_offset),
+        )
+        resampling = BootstrapSettings(n_resamples=resamples, seed=seed)
+        _check_outputs(json_path, csv_path, tex_path)
+        paths = _name_estimates(estimates)
         corpus = read_corpus(reference)
         report_skipped(corpus)
         hash_of_reference = corpus_sha256(corpus)
         if annotator is not None:
             corpus = select_annotator(corpus, annotator)
         evaluations: dict[str, Evaluation] = {}
-        documents = []
-        for path in estimates:
-            estimate = read_corpus(path)
-            report_skipped(estimate)
-            pairing = pair_recordings(corpus, estimate, only or ())
-            refuse_several_annotators(pairing.references)
-            _report_unpaired(pairing, path)
-            evaluation = evaluate_events(pairing.references, pairing.estimates, settings)
-            evaluations[str(path)] = evaluation
-            hashes = {"reference": hash_of_reference, "estimate": corpus_sha256(estimate)}
-            document = {"reference": str(reference), "estimate": str(path)}
-            if annotator is not None:
-                document["annotator"] = annotator
-            documents.append({**document, **to_json(evaluation, hashes)})
+        hashes: dict[str, str] = {}
+        for name, path in paths.items():
+            evaluations[name], hashes[name] = _score(corpus, path, settings, only or (), audio)
+        results = _Results(
+            reference=reference,
+            reference_sha256=hash_of_reference,
+            paths=paths,
+            sha256=hashes,
+            evaluations=evaluations,
+            uncertainties=bootstrap(list(evaluations.values()), resampling),
+            resampling=resampling,
+            annotator=annotator,
+            only=only or (),
+        )
         shortfalls = [
             sentence
             for name, evaluation in evaluations.items()
             for sentence in _shortfalls(evaluation, thresholds, name)
         ]
-        _write(evaluations, documents, json_path, csv_path)
+        _write(results, json_path, csv_path, tex_path)
         for sentence in shortfalls:
             report(sentence)
         if shortfalls:
             raise typer.Exit(ExitCode.THRESHOLD)
+
+
+def _check_outputs(*paths: Path | None) -> None:
+    (path, times), *_ = Counter(filter(None, paths)).most_common(1) or [(_STDOUT, 0)]
+    if times > 1:
+        raise SettingsError(
+            f"--json, --csv and --tex cannot share {path}: give each a file of its own"
+        )
+
+
+def _name_estimates(texts: Sequence[str]) -> dict[str, Path]:
+    """Names and paths from ``PATH`` or ``NAME=PATH``; a path alone is called by its last part."""
+    given = [_split_name(text) for text in texts]
+    short = Counter(Path(path).name for name, path in given if name is None)
+    named: dict[str, Path] = {}
+    for name, path in given:
+        last = Path(path).name
+        own = name or (last if last and short[last] == 1 else path)
+        if own in named:
+            raise SettingsError(f"two estimates are called {own!r}: name them as NAME=PATH")
+        named[own] = Path(path)
+    return named
+
+
+def _split_name(text: str) -> tuple[str | None, str]:
+    name, equals, path = text.partition("=")
+    if not equals or Path(text).exists():
+        return None, text
+    if not name.strip() or not path:
+        raise SettingsError(f"cannot read the estimate {text!r}: write NAME=PATH")
+    return name.strip(), path
+
+
+def _score(
+    reference: Corpus,
+    path: Path,
+    settings: EvaluationSettings,
+    only: Sequence[str],
+    audio: Path | None,
+) -> tuple[Evaluation, str]:
+    """Scores of an estimate and its hash; its events are gone before the next one is read."""
+    estimate = read_corpus(path)
+    report_skipped(estimate)
+    pairing = pair_recordings(reference, estimate, only)
+    refuse_several_annotators(pairing.references)
+    _report_unpaired(pairing, path)
+    ends_s = None if audio is None else durations_s(reference, pairing.references, audio)
+    passes = 1 if settings.align_offset == "none" else 2
+    with progress(f"scoring {path.name}", passes * len(pairing.references)) as advance:
+        evaluation = evaluate_events(
+            pairing.references, pairing.estimates, settings, ends_s, advance
+        )
+    return evaluation, corpus_sha256(estimate)
 
 
 def _report_unpaired(pairing: Pairing, path: Path) -> None:
@@ -139,112 +278,108 @@ def _report_unpaired(pairing: Pairing, path: Path) -> None:
 
 
 def _write(
-    evaluations: Mapping[str, Evaluation],
-    documents: Sequence[Mapping[str, object]],
-    json_path: Path | None,
-    csv_path: Path | None,
+    results: _Results, json_path: Path | None, csv_path: Path | None, tex_path: Path | None
 ) -> None:
-    text = json.dumps({"results": documents}, indent=2, ensure_ascii=False) + "\n"
-    outputs = {json_path: text, csv_path: _render_csv(evaluations)}
-    printed = outputs.pop(_STDOUT, None)
-    if printed is None:
-        tables = [render_evaluation(name, item) + "\n" for name, item in evaluations.items()]
-        printed = "".join(tables)
-    typer.echo(printed, nl=False)
-    for path, content in outputs.items():
-        if path is not None:
-            write_text_atomic(path, content)
+    renderers = {json_path: _render_json, csv_path: _render_csv, tex_path: _render_tex}
+    contents = {path: render(results) for path, render in renderers.items() if path is not None}
+    printed = contents.pop(_STDOUT, None)
+    typer.echo(_render_tables(results) if printed is None else printed, nl=False)
+    for path, content in contents.items():
+        write_text_atomic(path, content)
 
 
-def _render_csv(evaluations: Mapping[str, Evaluation]) -> str:
-    rows = [
-        {"estimate": name, **row} for name, item in evaluations.items() for row in to_rows(item)
+def _render_tables(results: _Results) -> str:
+    from softloc_cli.evaluate_tables import render_comparison, render_evaluation
+
+    tables = [
+        render_evaluation(name, evaluation, uncertainty, results.resampling)
+        for (name, evaluation), uncertainty in zip(
+            results.evaluations.items(), results.uncertainties, strict=True
+        )
     ]
-    columns = list(dict.fromkeys(column for row in rows for column in row))
+    if len(tables) > 1:
+        tables.append(
+            render_comparison(results.evaluations, results.uncertainties, results.resampling)
+        )
+    return "\n".join(tables)
+
+
+def _render_json(results: _Results) -> str:
+    documents = []
+    for (name, evaluation), uncertainty in zip(
+        results.evaluations.items(), results.uncertainties, strict=True
+    ):
+        document: dict[str, object] = {
+            "reference": str(results.reference),
+            "estimate": str(results.paths[name]),
+            "name": name,
+        }
+        if results.annotator is not None:
+            document["annotator"] = results.annotator
+        if results.only:
+            document["only"] = list(results.only)
+        hashes = {"reference": results.reference_sha256, "estimate": results.sha256[name]}
+        documents.append(
+            {**document, **to_json(evaluation, hashes, uncertainty, results.resampling)}
+        )
+    return json.dumps({"results": documents}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _render_csv(results: _Results) -> str:
+    rows = []
+    for (name, evaluation), uncertainty in zip(
+        results.evaluations.items(), results.uncertainties, strict=True
+    ):
+        made = {
+            "vocabulary": evaluation.vocabulary,
+            "both_empty": evaluation.settings.both_empty,
+            "combine_reference_ms": f"{1000 * evaluation.settings.combine_s:g}",
+            "versions": _versions(),
+            "reference_sha256": results.reference_sha256,
+            "estimate_sha256": results.sha256[name],
+        }
+        rows += [{"estimate": name, **row, **made} for row in to_rows(evaluation, uncertainty)]
+    # Timing errors and provenance belong at the end, whichever row comes first.
+    columns = list(dict.fromkeys(column for row in rows for column in row if column not in made))
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, [*columns, *made], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
 
 
-def render_evaluation(name: str, evaluation: Evaluation) -> str:
-    """Text of an evaluation: how it was made, scores, timing errors."""
-    head = [
-        f"{name}: {evaluation.n_files} recordings, vocabulary {evaluation.vocabulary}",
-        f"softloc {__version__}, {MATCHER}",
+def _render_tex(results: _Results) -> str:
+    first = next(iter(results.evaluations.values()))
+    windows = ", ".join(f"{1000 * window_s:g}" for window_s in first.settings.windows_s)
+    draws = results.resampling
+    notes = [
+        f"softloc evaluate, {_versions()}",
+        f"reference {results.reference}, sha256 {results.reference_sha256}",
+        *(
+            f"estimate {name}: {path}, sha256 {results.sha256[name]}"
+            for name, path in results.paths.items()
+        ),
+        f"{first.n_files} recordings, vocabulary {first.vocabulary}",
+        (
+            f"tolerances +-{windows} ms, P, R, intervals, bias and sigma at the first; {MATCHER}; "
+            f"{TOLERANCE_RULE}"
+        ),
+        (
+            f"sum: {AVERAGING['micro']}; any: {AVERAGING['labels ignored']}; both sides empty: "
+            f"{first.settings.both_empty}; reference combined within "
+            f"{1000 * first.settings.combine_s:g} ms"
+        ),
+        (
+            f"intervals: {draws.n_resamples} resamples of the recordings, seed {draws.seed}, "
+            "percentiles; differences to the first estimate, the same recordings drawn for both"
+        ),
     ]
-    for side, counts in (
-        ("reference", evaluation.unscored_reference),
-        ("estimate", evaluation.unscored_estimate),
-    ):
-        if counts:
-            listed = ", ".join(f"{label} {count}" for label, count in counts.items())
-            head.append(f"not scored in the {side}: {listed}")
-    scores = _align(_score_rows(evaluation))
-    timing = _align(_timing_rows(evaluation))
-    title = f"timing error of the pairs within {_ms(evaluation.headline_s)}, ms, positive = late"
-    return "\n".join([*head, "", *scores, "", title, *timing, ""])
+    return to_latex(results.evaluations, results.uncertainties, notes)
 
 
-def _named_rows(evaluation: Evaluation) -> dict[str, RowScore]:
-    return {**evaluation.per_class, "sum (micro)": evaluation.total, "any": evaluation.any}
-
-
-def _score_rows(evaluation: Evaluation) -> list[list[str]]:
-    windows_s = evaluation.settings.windows_s
-    first = _ms(windows_s[0])
-    titles = ["class", "n_ref", "n_est", "TP", "FP", "FN", f"P {first}", f"R {first}"]
-    rows = [[*titles, *(f"F {_ms(window_s)}" for window_s in windows_s)]]
-    for name, row in _named_rows(evaluation).items():
-        counts = row.counts[windows_s[0]]
-        numbers = (counts.n_reference, counts.n_estimate, counts.tp, counts.fp, counts.fn)
-        ratios = {window_s: own.ratios for window_s, own in row.counts.items()}
-        rows.append([name, *map(str, numbers), *_ratio_cells(ratios)])
-    means = {"mean over classes": evaluation.class_means, "mean over files": evaluation.file_means}
-    for name, by_window in means.items():
-        rows.append([name, "", "", "", "", "", *_ratio_cells(by_window)])
-    return rows
-
-
-def _ratio_cells(by_window: Mapping[float, Ratios | None]) -> list[str]:
-    """Precision and recall of the first tolerance, then F of all."""
-    ratios = list(by_window.values())
-    precision = ratios[0].precision if ratios[0] else None
-    recall = ratios[0].recall if ratios[0] else None
-    f_measures = [own.f_measure if own else None for own in ratios]
-    return [
-        _UNDEFINED if value is None else f"{value:.3f}"
-        for value in (precision, recall, *f_measures)
-    ]
-
-
-def _timing_rows(evaluation: Evaluation) -> list[list[str]]:
-    rows = [["class", "pairs", "bias", "median", "sigma", "MAD", "5 %", "95 %"]]
-    for name, row in _named_rows(evaluation).items():
-        timing = row.timing
-        if timing is None:
-            rows.append([name, "0", *[_UNDEFINED] * 6])
-            continue
-        signed = [f"{value:+.1f}" for value in (timing.bias_ms, timing.median_ms)]
-        spreads = [f"{value:.1f}" for value in (timing.sigma_ms, timing.mad_ms)]
-        ends = [f"{value:+.1f}" for value in (timing.p05_ms, timing.p95_ms)]
-        rows.append([name, str(timing.n_pairs), *signed, *spreads, *ends])
-    return rows
-
-
-def _align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table: first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return lines
-
-
-def _ms(window_s: float) -> str:
-    return f"±{window_s * 1000:g} ms"
+def _versions() -> str:
+    own = {**package_versions(), "softloc": __version__}
+    return ", ".join(f"{package} {version}" for package, version in own.items())
 
 
 def _parse_threshold(text: str) -> _Threshold:
@@ -263,23 +398,27 @@ def _shortfalls(
 ) -> Iterator[str]:
     """Say which scores are under their thresholds."""
     for threshold in thresholds:
-        score = _score_named(evaluation, threshold.name)
+        what, score = _score_named(evaluation, threshold.name)
         if score is None or score < threshold.least - _ROUNDING:
             shown = "undefined" if score is None else f"{score:.4f}"
-            yield f"{name}: {threshold.name} is {shown}, under {threshold.least:g}"
+            window = f"±{1000 * evaluation.headline_s:g} ms"
+            yield f"{name}: {what} at {window} is {shown}, under {threshold.least:g}"
 
 
-def _score_named(evaluation: Evaluation, name: str) -> float | None:
+def _score_named(evaluation: Evaluation, name: str) -> tuple[str, float | None]:
+    """Which score a threshold means, in words, and its value."""
     headline_s = evaluation.headline_s
-    if name in _SUM_METRICS:
-        ratios = evaluation.total.counts[headline_s].ratios
-        return None if ratios is None else float(getattr(ratios, _SUM_METRICS[name]))
-    if name == "macro":
-        ratios = evaluation.class_means[headline_s]
-    else:
-        rows = {**evaluation.per_class, "any": evaluation.any}
-        if name not in rows:
-            known = [*_SUM_METRICS, "macro", *rows]
-            raise SettingsError(f"--fail-under knows no score {name!r}{nearest_hint(name, known)}")
-        ratios = rows[name].counts[headline_s].ratios
-    return None if ratios is None else ratios.f_measure
+    rows = {(row.name, row.averaging): row.ratios[headline_s] for row in evaluation.table()}
+    known = {
+        **{label: (f"F of {label}", (label, "class")) for label in evaluation.per_class},
+        "any": ("F of any (labels ignored)", ("any", "labels ignored")),
+        "macro": ("F of the mean over classes (macro)", ("mean over classes", "macro")),
+        "files": ("F of the mean over files", ("mean over files", "files")),
+        **{metric: (f"{metric} of the sum (micro)", ("sum", "micro")) for metric in _SUM_METRICS},
+    }
+    if name not in known:
+        names = [*_SUM_METRICS, *(own for own in known if own not in _SUM_METRICS)]
+        raise SettingsError(f"--fail-under knows no score {name!r}{nearest_hint(name, names)}")
+    what, row = known[name]
+    ratios = rows[row]  # type: ignore[index]
+    return what, None if ratios is None else getattr(ratios, _SUM_METRICS.get(name, "f_measure"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from softloc.errors import AnnotationError, SettingsError
-from softloc.events import Corpus, recording_stem
+from softloc.events import Corpus
 from softloc.files import write_bytes_atomic
 from softloc.formats import (
     FileForm,
@@ -23,13 +23,13 @@ from softloc.formats import (
 from softloc.perturb import Noise, PerturbReport, PerturbSettings
 from softloc.perturb import perturb as perturb_corpus
 from softloc_cli.console import report, report_skipped, user_errors
+from softloc_cli.durations import durations_s
 
 if TYPE_CHECKING:
     from softloc.perturb import Bounds, Per
 
 _DEFAULTS = PerturbSettings()
 _QUANTITY = re.compile(r"\s*([+-]?[0-9.eE+-]+?)\s*(ms|ppm)?\s*")
-_AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")
 
 
 def perturb(
@@ -110,8 +110,8 @@ def perturb(
         corpus, forms = read_corpus_and_forms(labels)
         report_skipped(corpus)
         _check_output(corpus, out, overwrite)
-        durations_s = None if audio is None else _durations_s(corpus, audio)
-        perturbed, done = perturb_corpus(corpus, settings, durations_s)
+        ends_s = None if audio is None else durations_s(corpus, corpus.recordings, audio)
+        perturbed, done = perturb_corpus(corpus, settings, ends_s)
         comment = f"softloc perturb {settings.describe()} sha256={corpus_sha256(corpus)}"
         _write(perturbed, forms, out, comment)
         _report_done(done, settings, corpus)
@@ -165,22 +165,6 @@ def _write(corpus: Corpus, forms: Mapping[str, FileForm], out: Path, comment: st
             raise AnnotationError(f"{name}: {error}") from error
     for path, content in contents.items():
         write_bytes_atomic(path, content)
-
-
-def _durations_s(corpus: Corpus, audio: Path) -> dict[str, float]:
-    from softloc.audio import audio_duration_s
-
-    return {name: audio_duration_s(_audio_of(name, corpus, audio)) for name in corpus.recordings}
-
-
-def _audio_of(name: str, corpus: Corpus, audio: Path) -> Path:
-    """Find the recording of labels: named by a table, else of the same stem."""
-    bare = PurePosixPath(name).parent / recording_stem(name)
-    names = [name] if corpus.kind == "table" else [f"{bare}{suffix}" for suffix in _AUDIO_SUFFIXES]
-    found = next((audio / name for name in names if (audio / name).is_file()), None)
-    if found is None:
-        raise SettingsError(f"{audio} has no recording for {name} (looked for {', '.join(names)})")
-    return found
 
 
 def _report_done(done: PerturbReport, settings: PerturbSettings, corpus: Corpus) -> None:

@@ -420,3 +420,69 @@ def test_golden_case_of_a_peer() -> None:
     assert result.class_means[0.02].f_measure == pytest.approx(0.915, abs=5e-4)  # type: ignore[union-attr]
     assert result.any.counts[0.05].ratios.f_measure == pytest.approx(0.976, abs=5e-4)  # type: ignore[union-attr]
     assert result.total.timing.bias_ms == pytest.approx(-6.5, abs=0.05)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("both_empty", "expected"), [("skip", None), ("zero", 0.0), ("one", 1.0)])
+def test_what_neither_side_has(both_empty: str, expected: float | None) -> None:
+    references = {"a": onsets("KD", 1.0), "silent": []}
+    settings = EvaluationSettings(classes="3", both_empty=both_empty)  # type: ignore[arg-type]
+    result = evaluate(references, {"a": onsets("KD", 1.0)}, settings)
+    ratios = {row.name: row.ratios[0.05] for row in result.table()}
+    hats = ratios["HH"]
+    assert (hats.f_measure if hats else None) == expected
+    # One of three classes and one of two recordings have events.
+    means = (1.0, 1.0) if expected is None else ((1 + 2 * expected) / 3, (1 + expected) / 2)
+    assert ratios["mean over classes"].precision == pytest.approx(means[0])  # type: ignore[union-attr]
+    assert ratios["mean over files"].f_measure == pytest.approx(means[1])  # type: ignore[union-attr]
+    assert ratios["sum"].f_measure == 1.0  # type: ignore[union-attr]
+
+
+def test_classes_of_one_side_count_whatever_is_said_of_empty_ones() -> None:
+    for both_empty in ("skip", "zero", "one"):
+        settings = EvaluationSettings(both_empty=both_empty)  # type: ignore[arg-type]
+        result = evaluate({"a": []}, {"a": onsets("KD", 1.0)}, settings)
+        ratios = result.table()[0].ratios[0.05]
+        assert ratios is not None
+        assert (ratios.precision, ratios.recall, ratios.f_measure) == (0.0, 0.0, 0.0)
+
+
+def test_constant_offset_is_taken_off_beside_the_raw_scores() -> None:
+    reference = {"a": onsets("KD", 1.0, 2.0, 3.0), "b": onsets("SD", 0.01)}
+    estimate = {"a": onsets("KD", 1.02, 2.02, 3.03), "b": onsets("SD", 0.04)}
+    raw = evaluate(reference, estimate)
+    both = evaluate(reference, estimate, EvaluationSettings(align_offset="median"))
+    assert (raw.aligned, raw.offset_ms, both.offset_ms) == (None, 0.0, 25.0)
+    calls: list[None] = []
+    evaluate(reference, estimate, both.settings, None, lambda: calls.append(None))
+    assert len(calls) == 4  # two recordings, each scored twice
+    assert (both.per_class, both.total, both.any) == (raw.per_class, raw.total, raw.any)
+    assert both.total.counts[0.005].tp == 0
+    assert both.aligned is not None
+    assert both.aligned.total.counts[0.005].tp == both.aligned.any.counts[0.005].tp == 4
+    assert both.aligned.total.timing is not None
+    assert both.aligned.total.timing.median_ms == 0.0
+
+
+def test_offset_of_nothing_that_matched() -> None:
+    settings = EvaluationSettings(align_offset="median")
+    assert evaluate({"a": onsets("KD", 1.0)}, {"a": []}, settings).aligned is None
+
+
+SWEEP = (0.05, 0.03, 0.025, 0.02, 0.01, 0.005)
+
+
+@given(NEAR_EDGE, NEAR_EDGE, st.permutations(SWEEP))
+def test_sweep_matches_as_each_tolerance_alone(
+    reference: list[int], estimate: list[int], windows_s: list[float]
+) -> None:
+    events = [{"a": onsets("x", *(1 + np.array(us) / 1e6))} for us in (reference, estimate)]
+    result = evaluate(*events, EvaluationSettings(windows_s=tuple(windows_s)))
+    for window_s in windows_s:
+        pairs = match_times(np.array(reference), np.array(estimate), window_s)
+        assert result.per_class["x"].counts[window_s].tp == len(pairs)
+    timing = result.per_class["x"].timing
+    assert (timing.n_pairs if timing else 0) == result.per_class["x"].counts[windows_s[0]].tp
+
+
+def test_default_sweep_is_the_specified_one() -> None:
+    assert EvaluationSettings().windows_s == SWEEP

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import typer
 from typer.testing import CliRunner
 
@@ -44,17 +47,29 @@ def run(*arguments: object, code: int = 0) -> tuple[str, str]:
     return result.stdout, result.stderr
 
 
+def rows_of(stdout: str, section: str) -> dict[str, list[str]]:
+    """Cells of the table below a title, by the name in its first column."""
+    lines = iter(stdout.splitlines())
+    next(line for line in lines if line.startswith(section))
+    table = itertools.takewhile(bool, lines)
+    cells = [re.split(r"  +", line.strip()) for line in table]
+    return {name: others for name, *others in cells}
+
+
 def test_table_against_folder(files: Path) -> None:
     stdout, stderr = run(files / "labels.csv", files / "good")
     assert "2 recordings, vocabulary 5" in stdout
     assert "maximum matching on whole microseconds" in stdout
     assert "not scored in the reference: OT 2" in stdout
-    rows = {line.split("  ")[0]: line.split() for line in stdout.splitlines() if line}
-    assert rows["KD"] == ["KD", "4", "+12.0", "+12.0", "0.0", "0.0", "+12.0", "+12.0"]
-    scores = next(line.split() for line in stdout.splitlines() if line.startswith("KD"))
-    assert scores == ["KD", "4", "4", "4", "0", "0", *["1.000"] * 6, "0.000", "0.000"]
-    hats = next(line.split() for line in stdout.splitlines() if line.startswith("HH"))
-    assert hats == ["HH", *["0"] * 5, *["–"] * 8]
+    scores, sweep, timing = (rows_of(stdout, section) for section in ("scores", "F by", "timing"))
+    assert scores["KD"] == ["4", "4", "4", "0", "0", *["1.000"] * 3, "1.000–1.000"]
+    assert scores["HH"] == [*["0"] * 5, *["–"] * 4]
+    assert sweep["KD"] == [*["1.000"] * 4, ".000", ".000"]
+    assert sweep["HH"] == ["–"] * 6
+    assert timing["KD"] == ["4", "+12.0", "+12.0", "0.0", "0.0", "+12.0", "+12.0"]
+    assert timing["HH"] == ["0", *["–"] * 6]
+    assert "conditional on matching within ±50 ms" in stdout
+    assert max(map(len, stdout.splitlines())) <= 80
     assert stderr == f"{files / 'good'}: skipped, no label files: notes.txt\n"
 
 
@@ -105,7 +120,7 @@ def test_missing_and_extra_are_named(files: Path) -> None:
 
 def test_several_estimates_print_a_table_each(files: Path) -> None:
     stdout, _ = run(files / "labels.csv", files / "good", files / "poor")
-    assert stdout.index(f"{files / 'good'}:") < stdout.index(f"{files / 'poor'}:")
+    assert stdout.index("good: 2 rec") < stdout.index("poor: 2 rec") < stdout.index("difference")
 
 
 def test_only(files: Path) -> None:
@@ -130,14 +145,18 @@ def test_json_and_csv_files(files: Path) -> None:
     with out_csv.open() as file:
         rows = list(csv.DictReader(file))
     assert (rows[0]["row"], rows[0]["window_ms"], rows[0]["f_measure"]) == ("KD", "50.0", "1.0")
-    assert rows[0]["estimate"] == str(files / "good")
+    assert rows[0]["estimate"] == "good"
+    assert (rows[0]["averaging"], rows[30]["averaging"]) == ("class", "micro")
+    assert (rows[0]["vocabulary"], len(rows[0]["reference_sha256"])) == ("5", 64)
+    assert "mir_eval 0." in rows[0]["versions"]
+    assert (rows[0]["f_low"], rows[0]["bias_ms"], rows[1]["bias_ms"]) == ("1.0", "12.0", "")
 
 
 @pytest.mark.parametrize(
     ("threshold", "code"),
     [
         ("F=1.0", 0), ("KD=1", 0), ("any=0.9", 0), ("macro=1", 0), ("P=0.5", 0),
-        ("HH=0.1", 4),
+        ("files=1", 0), ("HH=0.1", 4),
     ],
 )  # fmt: skip
 def test_thresholds(threshold: str, code: int, files: Path) -> None:
@@ -154,7 +173,7 @@ def test_threshold_that_is_met_exactly(files: Path) -> None:
 def test_threshold_that_is_missed_says_by_how_much(files: Path) -> None:
     arguments = (files / "labels.csv", files / "poor", "--fail-under", "F=0.80")
     stdout, stderr = run(*arguments, code=4)
-    assert "F is 0.2857, under 0.8" in stderr
+    assert "poor: F of the sum (micro) at ±50 ms is 0.2857, under 0.8" in stderr
     assert "sum (micro)" in stdout
 
 
@@ -167,7 +186,17 @@ def test_threshold_that_is_missed_says_by_how_much(files: Path) -> None:
         (("labels.csv", "good", "--fail-under", "XX=0.5"), "no score 'XX'"),
         (("labels.csv", "good", "--classes", "clap"), "no label belongs to the class 'clap'"),
         (("labels.csv", "good", "--only", "x*"), r"no recording that matches x\*"),
-        (("labels.csv", "good", "--csv", "-", "--json", "-"), "cannot both print"),
+        (("labels.csv", "good", "--csv", "-", "--json", "-"), "cannot share -"),
+        (("labels.csv", "good", "--csv", "out", "--tex", "out"), "cannot share out"),
+        (("labels.csv", "good", "good"), "two estimates are called 'good': name them"),
+        (("labels.csv", "x=good", "x=poor"), "two estimates are called 'x'"),
+        (("labels.csv", "x=nope"), "error: cannot read nope"),
+        (("labels.csv", "x="), "cannot read the estimate 'x=': write NAME=PATH"),
+        (("labels.csv", "good", "--both-empty", "no"), "unknown choice 'no': use skip, zero, one"),
+        (("labels.csv", "good", "--align-offset", "mean"), "unknown choice 'mean'"),
+        (("labels.csv", "good", "--combine", "-1"), "cannot be combined"),
+        (("labels.csv", "good", "--resamples", "-1"), "cannot be -1 resamples"),
+        (("labels.csv", "good", "--audio", "nope"), "nope has no recording for drums/a.wav"),
         (("labels.csv",), "Missing argument"),
     ],
 )
@@ -195,9 +224,154 @@ def test_golden_case_on_the_command_line() -> None:
     folder = Path(data) / "drums-dev"
     estimates = folder / "estimates" / "adtof"
     stdout, _ = run(folder / "labels.csv", estimates, "--classes", "3", "--only", "drums/*")
-    cells = {line[:17].strip(): line.split() for line in stdout.splitlines()[:14]}
-    assert [cells[label][8] for label in ("KD", "SD", "HH", "any")] == [
-        "0.989", "0.930", "0.932", "0.976",
+    scores, sweep = rows_of(stdout, "scores"), rows_of(stdout, "F by")
+    assert [scores[label][7] for label in ("KD", "SD", "HH", "any")] == [
+        ".989", ".930", ".932", ".976",
     ]  # fmt: skip
-    assert cells["mean over classes"][-3] == "0.915"
-    assert "sum (micro)   1810  -6.5" in stdout
+    assert sweep["mean over classes"][3] == ".915"
+    assert rows_of(stdout, "timing")["sum (micro)"][:2] == ["1810", "-6.5"]
+
+
+def test_estimates_side_by_side(files: Path) -> None:
+    good, poor = files / "good", f"mine={files / 'poor'}"
+    stdout, _ = run(files / "labels.csv", good, poor, "--json", files / "out.json")
+    comparison = stdout[stdout.index("F at ±50 ms of 2 estimates, and difference to good") :]
+    assert "1000 resamples of the recordings, the same for all" in comparison
+    lines = [re.split(r"  +", line.strip()) for line in comparison.splitlines()]
+    kick = next(index for index, cells in enumerate(lines) if cells[0] == "KD")
+    assert lines[kick] == ["KD", "good", "1.000", "1.000–1.000"]
+    # Of recording b nothing was estimated: two of four kicks are in one of two recordings.
+    assert lines[kick + 1] == ["mine", ".400", ".000–.667", "-.600", "-1.000 … -.333"]
+    result = json.loads((files / "out.json").read_text())["results"]
+    assert [item["name"] for item in result] == ["good", "mine"]
+    difference = result[1]["per_class"]["KD"]["windows"][0]["difference"]
+    assert difference["f_measure"] == pytest.approx(-0.6)
+    assert "difference" not in result[0]["per_class"]["KD"]["windows"][0]
+    assert result[0]["bootstrap"] == {
+        "unit": "recordings, paired across estimates", "intervals": "percentiles",
+        "n_resamples": 1000, "seed": 0, "level": 0.95,
+    }  # fmt: skip
+    assert max(map(len, stdout.splitlines())) <= 80
+
+
+def test_seed_and_number_of_resamples(files: Path) -> None:
+    def interval(*arguments: object) -> object:
+        stdout, _ = run(files / "labels.csv", files / "poor", "--json", "-", *arguments)
+        (result,) = json.loads(stdout)["results"]
+        return [result["sum"]["windows"][0][end] for end in ("f_low", "f_high")]
+
+    assert interval() == interval("--seed", 0) == [0.0, 0.5]
+    assert interval("--resamples", 0) == [None, None]
+    stdout, _ = run(files / "labels.csv", files / "poor", "--resamples", 0)
+    assert "resamples" not in stdout
+    assert rows_of(stdout, "scores")["class"][-1] == "F"
+
+
+def test_existing_path_with_an_equals_sign_is_a_path(files: Path) -> None:
+    write_onsets(files / "a=b" / "a.csv", LATE)
+    stdout, _ = run(files / "labels.csv", files / "a=b")
+    assert stdout.startswith("a=b: 2 recordings")
+
+
+def test_estimates_of_one_name_are_called_by_their_paths(files: Path) -> None:
+    write_onsets(files / "more" / "good" / "a.csv", LATE)
+    stdout, _ = run(files / "labels.csv", files / "good", files / "more" / "good")
+    assert stdout.startswith(f"{files / 'good'}: 2 recordings")
+    assert f"\n{files / 'more' / 'good'}: 2 recordings" in stdout
+
+
+def test_offset_is_shown_beside_the_raw_scores(files: Path) -> None:
+    stdout, _ = run(files / "labels.csv", files / "good", "--align-offset", "median")
+    lines = [re.split(r"  +", line.strip()) for line in stdout.splitlines()]
+    kick = next(index for index, cells in enumerate(lines) if cells[:2] == ["KD", "as it is"])
+    assert lines[kick][2:] == [*["1.000"] * 4, ".000", ".000"]
+    assert lines[kick + 1] == ["moved by -12.0 ms", *["1.000"] * 6]
+    stdout, _ = run(
+        files / "labels.csv", files / "good", "--align-offset", "median", "--csv", "-"
+    )  # fmt: skip
+    rows = list(csv.DictReader(stdout.splitlines()))
+    assert [(rows[5][key]) for key in ("window_ms", "f_measure", "f_aligned")] == [
+        "5.0", "0.0", "1.0",
+    ]  # fmt: skip
+
+
+def test_settings_that_change_scores_are_printed(files: Path) -> None:
+    stdout, _ = run(files / "labels.csv", files / "good")
+    assert "combined" not in stdout
+    assert "counts as" not in stdout
+    stdout, _ = run(files / "labels.csv", files / "good", "--combine", 30, "--both-empty", "one")
+    assert "reference events of a class within 30 ms are combined" in stdout
+    assert "what neither side has counts as 1" in stdout
+    assert rows_of(stdout, "scores")["HH"][5:8] == ["1.000"] * 3
+
+
+def test_confusions_and_velocities_are_printed_where_there_are_any(files: Path) -> None:
+    loud = [Onset(onset.time_s, onset.label, velocity=60) for onset in REFERENCE]
+    heard = [Onset(1.0, "KD", velocity=80), Onset(0.52, "TT"), Onset(0.01, "KD", velocity=60)]
+    write_onsets(files / "true.csv", loud)
+    write_onsets(files / "heard.csv", heard)
+    stdout, _ = run(files / "true.csv", files / "heard.csv")
+    confusion = rows_of(stdout, "class of the reference")
+    assert confusion["KD"] == ["2", *["·"] * 5]
+    assert confusion["SD"] == ["·", "·", "·", "1", "·", "·"]
+    velocity = rows_of(stdout, "velocity, positive = too loud")
+    assert velocity["KD"][:3] == ["2", "+10.0", "10.0"]
+    assert velocity["TT"][:2] == ["0", "–"]
+    stdout, _ = run(files / "labels.csv", files / "good")
+    assert "class of the reference" not in stdout
+    assert "velocity" not in stdout
+
+
+def test_many_classes_are_listed_by_their_confusions(files: Path) -> None:
+    names = [str(note) for note in range(60, 71)]
+    write_onsets(files / "true.csv", [Onset(float(n), name) for n, name in enumerate(names)])
+    write_onsets(
+        files / "heard.csv", [Onset(float(n), name) for n, name in enumerate([*names[1:], "70"])]
+    )
+    stdout, _ = run(files / "true.csv", files / "heard.csv", "--classes", "as-written")
+    assert rows_of(stdout, "most frequent of 10 confusions")["60"] == ["61", "1"]
+
+
+def test_names_are_printed_as_they_are(files: Path) -> None:
+    label = "[red]:drum: of a very long name that no table has a column for[/red]"
+    write_onsets(files / "true.csv", [Onset(1.0, label)])
+    stdout, _ = run(files / "true.csv", files / "true.csv")
+    assert rows_of(stdout, "scores")[label][:2] == ["1", "1"]
+
+
+def test_tex_file(files: Path) -> None:
+    out = files / "out.tex"
+    poor = f"a_b={files / 'poor'}"
+    stdout, _ = run(files / "labels.csv", files / "good", poor, "--tex", out)
+    text = out.read_text()
+    comments, _, body = text.partition("\\begin{tabular}")
+    assert all(line.startswith("% ") for line in comments.splitlines())
+    result = json.loads(run(files / "labels.csv", files / "poor", "--json", "-")[0])["results"][0]
+    for word in (
+        *result["inputs_sha256"].values(), "vocabulary 5", "50, 30, 25, 20, 10, 5 ms",
+        "summed over classes and recordings", "mir_eval 0.", "1000 resamples", "seed 0",
+    ):  # fmt: skip
+        assert word in comments
+    assert r"KD & a\_b & 1.000 & 0.250 & 0.400" in body
+    assert "KD" in stdout
+    assert run(files / "labels.csv", files / "good", "--tex", "-")[0].startswith("% softloc eval")
+
+
+def test_events_beyond_the_recordings_are_left_out(files: Path) -> None:
+    for name in ("drums/a.wav", "mix/b.wav"):
+        path = files / "audio" / name
+        path.parent.mkdir(parents=True)
+        soundfile.write(path, np.zeros(600), 1000)
+    arguments = (files / "labels.csv", files / "good", "--json", "-")
+    totals = []
+    for extra in ((), ("--audio", files / "audio")):
+        (result,) = json.loads(run(*arguments, *extra)[0])["results"]
+        totals.append([result["sum"]["windows"][0][side] for side in ("n_ref", "n_est")])
+    assert totals == [[6, 6], [4, 4]]
+
+
+def test_help_states_the_tolerance_rule() -> None:
+    stdout, _ = run("--help")
+    assert "A distance of exactly the tolerance is a hit" in " ".join(
+        stdout.replace("│", " ").split()
+    )

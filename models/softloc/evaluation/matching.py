@@ -55,10 +55,76 @@ def match_times(
     ndarray of int64, shape (k, 2)
         Indices of reference and estimate of each pair, by time.
     """
-    window_us = int(seconds_to_microseconds(window_s))
+    return match_sweep(reference_us, estimate_us, (window_s,))[0]
+
+
+def match_sweep(
+    reference_us: Microseconds, estimate_us: Microseconds, windows_s: Sequence[float]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pair events within the first of several tolerances, and count the pairs within each.
+
+    Parameters
+    ----------
+    reference_us : ndarray of int64, shape (n,)
+        Reference times in microseconds, in any order.
+    estimate_us : ndarray of int64, shape (m,)
+        Estimated times in microseconds, in any order.
+    windows_s : sequence of float
+        Tolerances to either side, seconds, inclusive.
+
+    Returns
+    -------
+    pairs : ndarray of int64, shape (k, 2)
+        Indices of reference and estimate of each pair within the first tolerance, by time.
+    sizes : ndarray of int64, shape (len(windows_s),)
+        Size of a maximum matching within each tolerance.
+    """
+    windows_us = seconds_to_microseconds(windows_s)
+    if not (reference_us.size and estimate_us.size):
+        return np.zeros((0, 2), dtype=np.int64), np.zeros(len(windows_us), dtype=np.int64)
     reference_order = np.argsort(reference_us, kind="stable")
     estimate_order = np.argsort(estimate_us, kind="stable")
     reference, estimate = reference_us[reference_order], estimate_us[estimate_order]
+    lone = _lone_pairs(reference, estimate, int(windows_us.max()))
+    distance_us = np.abs(reference[lone[:, 0]] - estimate[lone[:, 1]])
+    sizes = (distance_us[None, :] <= windows_us[:, None]).sum(axis=1)
+    pairs = lone[distance_us <= windows_us[0]]
+    crowded = (_others(lone[:, 0], len(reference)), _others(lone[:, 1], len(estimate)))
+    if crowded[0].size and crowded[1].size:
+        own, other = reference[crowded[0]], estimate[crowded[1]]
+        found = _match_crowd(own, other, int(windows_us[0]))
+        listed = own.tolist(), other.tolist()
+        sizes += [_maximum_size(*listed, window_us) for window_us in windows_us.tolist()]
+        found = np.stack([crowded[0][found[:, 0]], crowded[1][found[:, 1]]], axis=1)
+        pairs = np.concatenate([pairs, found])
+        pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
+    return np.stack([reference_order[pairs[:, 0]], estimate_order[pairs[:, 1]]], axis=1), sizes
+
+
+def _lone_pairs(
+    reference: Microseconds, estimate: Microseconds, window_us: int
+) -> NDArray[np.int64]:
+    """Pairs of sorted events that reach each other and nothing else: most, in music."""
+    first = np.searchsorted(estimate, reference - window_us, side="left")
+    last = np.searchsorted(estimate, reference + window_us, side="right")
+    rows = np.flatnonzero(last - first == 1)
+    columns = first[rows]
+    back = np.searchsorted(reference, estimate[columns] - window_us, side="left")
+    beyond = np.searchsorted(reference, estimate[columns] + window_us, side="right")
+    alone = beyond - back == 1
+    return np.stack([rows[alone], columns[alone]], axis=1)
+
+
+def _others(indices: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    chosen = np.ones(length, dtype=bool)
+    chosen[indices] = False
+    return np.flatnonzero(chosen)
+
+
+def _match_crowd(
+    reference: Microseconds, estimate: Microseconds, window_us: int
+) -> NDArray[np.int64]:
+    """Match sorted events of which several reach each other."""
     pairs: list[Pair] = []
     for own, other in _groups(reference, estimate, window_us):
         if own.stop - own.start == other.stop - other.start == 1:
@@ -66,8 +132,7 @@ def match_times(
             continue
         found = _match_group(reference[own], estimate[other], window_us)
         pairs.extend((own.start + i, other.start + j) for i, j in found)
-    indices = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    return np.stack([reference_order[indices[:, 0]], estimate_order[indices[:, 1]]], axis=1)
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
 def _groups(
@@ -86,6 +151,8 @@ def _groups(
 
 def _match_group(reference: Microseconds, estimate: Microseconds, window_us: int) -> list[Pair]:
     n, m = len(reference), len(estimate)
+    if n == 1 or m == 1:
+        return [_closest_pair(reference, estimate)]
     n_pairs = _maximum_size(reference.tolist(), estimate.tolist(), window_us)
     if n_pairs == n == m:
         return [(i, i) for i in range(n)]
@@ -97,6 +164,18 @@ def _match_group(reference: Microseconds, estimate: Microseconds, window_us: int
     highest = np.minimum(np.concatenate([[m], highest]), rows + (m - n_pairs))
     moves = _fill(reference, estimate, lowest.tolist(), highest.tolist(), window_us)
     return _trace(moves, lowest.tolist(), highest.tolist())
+
+
+def _closest_pair(reference: Microseconds, estimate: Microseconds) -> Pair:
+    """Match a group with one event on either side, which all others reach.
+
+    Of two at the same distance it takes the one that the table would: the earlier reference, or
+    the later estimate.
+    """
+    distance_us = np.abs(reference - estimate)
+    if len(estimate) == 1:
+        return int(distance_us.argmin()), 0
+    return 0, len(estimate) - 1 - int(distance_us[::-1].argmin())
 
 
 def _maximum_size(reference: Sequence[int], estimate: Sequence[int], window_us: int) -> int:
@@ -177,11 +256,34 @@ def merge_times(times_us: Microseconds, window_s: float) -> Microseconds:
     ndarray of int64, shape (m,)
         Mean time of each group, in order.
     """
+    times_us = np.sort(times_us)
+    if not times_us.size:
+        return times_us
+    starts = np.array([group.start for group in group_times(times_us, window_s)])
+    sizes = np.diff(starts, append=len(times_us))
+    return np.rint(np.add.reduceat(times_us, starts) / sizes).astype(np.int64)
+
+
+def group_times(times_us: Microseconds, window_s: float) -> list[slice]:
+    """Group events that are close together.
+
+    Parameters
+    ----------
+    times_us : ndarray of int64, shape (n,)
+        Sorted times in microseconds.
+    window_s : float
+        A group reaches so far from its first event, inclusive; the next event starts another.
+
+    Returns
+    -------
+    list of slice
+        Where each group is.
+    """
     window_us = int(seconds_to_microseconds(window_s))
-    groups: list[list[int]] = []
-    for time_us in np.sort(times_us).tolist():
-        if groups and time_us - groups[-1][0] <= window_us:
-            groups[-1].append(time_us)
-        else:
-            groups.append([time_us])
-    return np.array([round(sum(group) / len(group)) for group in groups], dtype=np.int64)
+    stops = np.searchsorted(times_us, times_us + window_us, side="right").tolist()
+    groups = []
+    start = 0
+    while start < len(stops):
+        groups.append(slice(start, stops[start]))
+        start = stops[start]
+    return groups

@@ -21,7 +21,7 @@ from softloc.errors import AnnotationError
 from softloc.events import Corpus, Onset, recording_stem
 
 #: Suffixes from the most to the least exact.
-_EXACTNESS = (".csv", ".tsv", ".txt", ".onsets", ".mid", ".midi")
+_EXACTNESS = (".json", ".jams", ".csv", ".tsv", ".txt", ".onsets", ".svl", ".mid", ".midi")
 
 
 @dataclass(frozen=True, slots=True)

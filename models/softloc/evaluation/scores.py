@@ -4,8 +4,11 @@ Conventions
 -----------
 - Reference before estimate. Times in seconds; timing errors in ms, estimate minus reference, so
   positive is late.
-- A class that neither side has is undefined and excluded from means; where only one side has it,
-  the undefined one of precision and recall counts as 0, as in mir_eval.
+- Times are rounded to whole microseconds, so a distance of exactly the tolerance is a hit and one
+  of a microsecond more is not.
+- A class that neither side has is undefined and excluded from means
+  (`EvaluationSettings.both_empty`); where only one side has it, the undefined one of precision and
+  recall counts as 0, as in mir_eval.
 - ``total`` sums the counts of all classes and recordings (micro); ``class_means`` averages
   precision, recall and F over classes (macro); ``file_means`` averages those of each recording's
   summed counts.
@@ -17,121 +20,41 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softloc.errors import AnnotationError, SettingsError
 from softloc.evaluation.classes import Classes, choose_classes
-from softloc.evaluation.matching import Microseconds, match_times, merge_times
+from softloc.evaluation.confusion import Confusion, count_confusions
+from softloc.evaluation.counts import Counts, Ratios, count_ratios
+from softloc.evaluation.matching import match_sweep, merge_times
+from softloc.evaluation.recordings import (
+    ClassPairs,
+    EventArrays,
+    Events,
+    check_names,
+    combine_onsets,
+    labels_of,
+    match_classes,
+    pairs_of_sides,
+    to_arrays,
+)
+from softloc.evaluation.settings import BothEmpty, EvaluationSettings
+from softloc.evaluation.timing import TimingError, timing_error
+from softloc.evaluation.velocity import VelocityScore, pair_velocities, score_velocities
 from softloc.events import Onset
-from softloc.timebase import seconds_to_microseconds
 
-Events = Mapping[str, Sequence[Onset]]
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationSettings:
-    """How to score.
-
-    Attributes
-    ----------
-    classes : str
-        ``auto``, ``3``, ``5``, ``8``, ``9`` or names separated by commas.
-    windows_s : tuple of float
-        Tolerances to either side, seconds. The first is the headline, which timing errors and
-        means refer to.
-    merge_s : float
-        Events this close are one in the row ``any``, seconds.
-
-    Raises
-    ------
-    SettingsError
-        If a tolerance is not positive.
-    """
-
-    classes: str = "auto"
-    windows_s: tuple[float, ...] = (0.050, 0.030, 0.025, 0.020, 0.010, 0.005)
-    merge_s: float = 0.030
-
-    def __post_init__(self) -> None:
-        if not self.windows_s or not all(window_s > 0 for window_s in self.windows_s):
-            raise SettingsError(f"tolerances must be positive, not {self.windows_s}")
-        if not self.merge_s >= 0:
-            raise SettingsError(f"events cannot be merged within {self.merge_s} s")
-
-
-@dataclass(frozen=True, slots=True)
-class Ratios:
-    """Precision, recall and F-measure, each 0-1."""
-
-    precision: float
-    recall: float
-    f_measure: float
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Hits, spurious and missed events."""
-
-    tp: int = 0
-    fp: int = 0
-    fn: int = 0
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
-
-    @property
-    def n_reference(self) -> int:
-        """Events of the reference."""
-        return self.tp + self.fn
-
-    @property
-    def n_estimate(self) -> int:
-        """Events of the estimate."""
-        return self.tp + self.fp
-
-    @property
-    def ratios(self) -> Ratios | None:
-        """The ratios; None where neither side has an event."""
-        if not (self.n_reference or self.n_estimate):
-            return None
-        # mir_eval takes most of a second to import, which perturb and --help must not pay.
-        from mir_eval.util import f_measure  # noqa: PLC0415
-
-        precision = self.tp / self.n_estimate if self.n_estimate else 0.0
-        recall = self.tp / self.n_reference if self.n_reference else 0.0
-        return Ratios(precision, recall, float(f_measure(precision, recall)))
-
-
-@dataclass(frozen=True, slots=True)
-class TimingError:
-    """Signed error of matched pairs in ms, positive = late.
-
-    Attributes
-    ----------
-    n_pairs : int
-        Pairs it is taken from.
-    bias_ms, median_ms, sigma_ms, mad_ms : float
-        Mean, median, standard deviation, and median distance from the median.
-    p05_ms, p95_ms : float
-        5 % and 95 % quantiles.
-    """
-
-    n_pairs: int
-    bias_ms: float
-    median_ms: float
-    sigma_ms: float
-    mad_ms: float
-    p05_ms: float
-    p95_ms: float
+#: How the counts behind a row of the table were averaged.
+Averaging = Literal["class", "micro", "labels ignored", "macro", "files"]
 
 
 @dataclass(frozen=True, slots=True)
 class RowScore:
-    """A row of the table: a class, the sum of all, or ``any``.
+    """A row of counts: a class, the sum of all, or ``any``.
 
     Attributes
     ----------
@@ -145,6 +68,28 @@ class RowScore:
     timing: TimingError | None
 
 
+class TableRow(NamedTuple):
+    """A row of the table of scores.
+
+    Attributes
+    ----------
+    name : str
+        What to call it.
+    averaging : str
+        ``class``, ``micro`` (counts summed over classes and recordings), ``labels ignored``,
+        ``macro`` (mean over classes) or ``files`` (mean over recordings).
+    ratios : Mapping[float, Ratios or None]
+        By tolerance in seconds.
+    score : RowScore or None
+        Its counts; None for a mean.
+    """
+
+    name: str
+    averaging: Averaging
+    ratios: Mapping[float, Ratios | None]
+    score: RowScore | None
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """Scores of a set of recordings.
@@ -155,8 +100,8 @@ class Evaluation:
         How they were made.
     vocabulary : str
         Name of the vocabulary that was settled on.
-    n_files : int
-        Recordings of the reference.
+    recordings : tuple of str
+        Names of the recordings of the reference.
     per_class : Mapping[str, RowScore]
         By class, in the order of the vocabulary.
     any : RowScore
@@ -165,46 +110,63 @@ class Evaluation:
         All classes and recordings summed (micro).
     class_means, file_means : Mapping[float, Ratios or None]
         Means over classes (macro) and over recordings, by tolerance; None where all is undefined.
+    confusion : Confusion
+        Which class was taken for which.
+    velocity : VelocityScore or None
+        Errors of velocities; None where no matched pair has them on both sides.
     unscored_reference, unscored_estimate : Mapping[str, int]
         Events left out because their label has no class, by label.
+    aligned : Evaluation or None
+        The same after the estimates were moved by `offset_ms`; only on request.
+    offset_ms : float
+        What was taken off the times of the estimates.
+    file_counts : ndarray of int32, shape (n_files, n_classes + 1, n_windows, 3)
+        TP, FP, FN of each recording by class, and of ``any`` last.
     """
 
     settings: EvaluationSettings
     vocabulary: str
-    n_files: int
+    recordings: tuple[str, ...]
     per_class: Mapping[str, RowScore]
     any: RowScore
     total: RowScore
     class_means: Mapping[float, Ratios | None]
     file_means: Mapping[float, Ratios | None]
+    confusion: Confusion
+    velocity: VelocityScore | None
     unscored_reference: Mapping[str, int]
     unscored_estimate: Mapping[str, int]
+    aligned: Evaluation | None
+    offset_ms: float
+    file_counts: NDArray[np.int32] = field(compare=False, repr=False)
+
+    @property
+    def n_files(self) -> int:
+        """Recordings of the reference."""
+        return len(self.recordings)
 
     @property
     def headline_s(self) -> float:
         """First tolerance, seconds."""
         return self.settings.windows_s[0]
 
-
-@dataclass(slots=True)
-class _Tally:
-    """Running counts and errors of one row."""
-
-    counts: dict[float, Counts]
-    errors_us: list[NDArray[np.int64]] = field(default_factory=list)
-
-    @classmethod
-    def empty(cls, windows_s: Iterable[float]) -> _Tally:
-        return cls({window_s: Counts() for window_s in windows_s})
-
-    def add(self, other: _Tally) -> None:
-        for window_s, counts in other.counts.items():
-            self.counts[window_s] += counts
-        self.errors_us.extend(other.errors_us)
-
-    def finish(self) -> RowScore:
-        errors = np.concatenate([np.zeros(0, dtype=np.int64), *self.errors_us])
-        return RowScore(self.counts, _timing_error(errors))
+    def table(self) -> list[TableRow]:
+        """List the rows: the classes, their sum, ``any``, and both means."""
+        named: list[tuple[str, Averaging, RowScore]] = [
+            *((label, "class", row) for label, row in self.per_class.items()),
+            ("sum", "micro", self.total),
+            ("any", "labels ignored", self.any),
+        ]
+        both_empty = self.settings.both_empty
+        rows = [
+            TableRow(name, averaging, _ratios_by_window(row, both_empty), row)
+            for name, averaging, row in named
+        ]
+        return [
+            *rows,
+            TableRow("mean over classes", "macro", self.class_means, None),
+            TableRow("mean over files", "files", self.file_means, None),
+        ]
 
 
 def evaluate(
@@ -212,6 +174,7 @@ def evaluate(
     estimates: Events,
     settings: EvaluationSettings | None = None,
     durations_s: Mapping[str, float] | None = None,
+    on_recording: Callable[[], None] | None = None,
 ) -> Evaluation:
     """Score estimated events against reference events.
 
@@ -227,6 +190,8 @@ def evaluate(
     durations_s : mapping, optional
         Common length of reference and estimate in seconds, by recording: later events of both
         sides are left out. Without it nothing is.
+    on_recording : callable, optional
+        Called after each recording, and again when it is scored without the offset.
 
     Returns
     -------
@@ -241,164 +206,169 @@ def evaluate(
         If an estimate has no reference, or the vocabulary does not know a label.
     """
     settings = settings or EvaluationSettings()
-    _check_names(references, estimates)
-    references = _trimmed(references, durations_s)
-    estimates = _trimmed(estimates, durations_s)
-    classes = choose_classes(settings.classes, _labels(references), _labels(estimates))
-    rows = {label: _Tally.empty(settings.windows_s) for label in classes.labels}
-    any_row = _Tally.empty(settings.windows_s)
-    files = []
-    for name, reference in references.items():
-        estimate = estimates.get(name, ())
-        file_row = _Tally.empty(settings.windows_s)
-        for label, tally in _score_file(reference, estimate, classes, settings).items():
-            rows[label].add(tally)
-            file_row.add(tally)
-        files.append(file_row)
-        any_row.add(_score_any(reference, estimate, settings))
-    return _summarise(references, estimates, settings, classes, (rows, files, any_row))
+    check_names(references, estimates)
+    classes = choose_classes(settings.classes, labels_of(references), labels_of(estimates))
+    sides = partial(pairs_of_sides, references, estimates, durations_s)
+    tally = partial(_Tally, settings, classes, tuple(references), on_recording)
+    raw = tally(0).score(sides())
+    if settings.align_offset == "none" or raw.total.timing is None:
+        return raw
+    offset_us = round(raw.total.timing.median_ms * 1000)
+    return replace(raw, aligned=tally(offset_us).score(sides()), offset_ms=offset_us / 1000)
 
 
-def _check_names(references: Events, estimates: Events) -> None:
-    strangers = [name for name in estimates if name not in references]
-    if strangers:
-        raise SettingsError(f"no reference for the estimate of {', '.join(strangers)}")
-    for name, onsets in references.items():
-        for onset in onsets:
-            if onset.time_s < 0:
-                raise AnnotationError(
-                    f"{name}: the reference has a {onset.label} at {onset.time_s:.6f} s, before "
-                    "the start; were these labels perturbed without bounds?"
-                )
+class _Tally:
+    """Running counts and errors; what it keeps of a recording is its counts and its pairs."""
 
-
-def _trimmed(events: Events, durations_s: Mapping[str, float] | None) -> Events:
-    if durations_s is None:
-        return events
-    return {
-        name: [onset for onset in onsets if onset.time_s <= durations_s.get(name, np.inf)]
-        for name, onsets in events.items()
-    }
-
-
-def _labels(events: Events) -> set[str]:
-    return {onset.label for onsets in events.values() for onset in onsets}
-
-
-def _times_us(onsets: Iterable[Onset]) -> Microseconds:
-    return seconds_to_microseconds([onset.time_s for onset in onsets])
-
-
-def _score_file(
-    reference: Sequence[Onset],
-    estimate: Sequence[Onset],
-    classes: Classes,
-    settings: EvaluationSettings,
-) -> dict[str, _Tally]:
-    reference_us = _times_by_class(reference, classes)
-    estimate_us = _times_by_class(estimate, classes)
-    return {
-        label: _score_times(reference_us[label], estimate_us[label], settings.windows_s)
-        for label in classes.labels
-    }
-
-
-def _times_by_class(onsets: Sequence[Onset], classes: Classes) -> dict[str, Microseconds]:
-    class_of = {label: classes.fold(label) for label in {onset.label for onset in onsets}}
-    members: dict[str, list[Onset]] = {label: [] for label in classes.labels}
-    for onset in onsets:
-        label = class_of[onset.label]
-        if label is not None:
-            members[label].append(onset)
-    return {label: _times_us(own) for label, own in members.items()}
-
-
-def _score_any(
-    reference: Sequence[Onset], estimate: Sequence[Onset], settings: EvaluationSettings
-) -> _Tally:
-    return _score_times(
-        merge_times(_times_us(reference), settings.merge_s),
-        merge_times(_times_us(estimate), settings.merge_s),
-        settings.windows_s,
-    )
-
-
-def _score_times(
-    reference_us: Microseconds, estimate_us: Microseconds, windows_s: Sequence[float]
-) -> _Tally:
-    tally = _Tally({})
-    for window_s in windows_s:
-        pairs = match_times(reference_us, estimate_us, window_s)
-        tp = len(pairs)
-        tally.counts[window_s] = Counts(tp, len(estimate_us) - tp, len(reference_us) - tp)
-        if window_s == windows_s[0]:
-            tally.errors_us.append(estimate_us[pairs[:, 1]] - reference_us[pairs[:, 0]])
-    return tally
-
-
-def _timing_error(errors_us: NDArray[np.int64]) -> TimingError | None:
-    if not errors_us.size:
-        return None
-    errors_ms = errors_us / 1000
-    median_ms = float(np.median(errors_ms))
-    p05_ms, p95_ms = np.percentile(errors_ms, [5, 95])
-    return TimingError(
-        n_pairs=int(errors_ms.size),
-        bias_ms=float(errors_ms.mean()),
-        median_ms=median_ms,
-        sigma_ms=float(errors_ms.std()),
-        mad_ms=float(np.median(np.abs(errors_ms - median_ms))),
-        p05_ms=float(p05_ms),
-        p95_ms=float(p95_ms),
-    )
-
-
-def _summarise(
-    references: Events,
-    estimates: Events,
-    settings: EvaluationSettings,
-    classes: Classes,
-    tallies: tuple[Mapping[str, _Tally], Sequence[_Tally], _Tally],
-) -> Evaluation:
-    rows, files, any_row = tallies
-    total = _Tally.empty(settings.windows_s)
-    for row in rows.values():
-        total.add(row)
-    return Evaluation(
-        settings=settings,
-        vocabulary=classes.name,
-        n_files=len(references),
-        per_class={label: row.finish() for label, row in rows.items()},
-        any=any_row.finish(),
-        total=total.finish(),
-        class_means=_means(list(rows.values()), settings.windows_s),
-        file_means=_means(files, settings.windows_s),
-        unscored_reference=_unscored(references, classes),
-        unscored_estimate=_unscored(estimates, classes),
-    )
-
-
-def _means(tallies: Sequence[_Tally], windows_s: Sequence[float]) -> dict[float, Ratios | None]:
-    means: dict[float, Ratios | None] = {}
-    for window_s in windows_s:
-        ratios = [tally.counts[window_s].ratios for tally in tallies]
-        defined = [ratio for ratio in ratios if ratio is not None]
-        means[window_s] = (
-            Ratios(
-                precision=float(np.mean([ratio.precision for ratio in defined])),
-                recall=float(np.mean([ratio.recall for ratio in defined])),
-                f_measure=float(np.mean([ratio.f_measure for ratio in defined])),
-            )
-            if defined
-            else None
+    def __init__(
+        self,
+        settings: EvaluationSettings,
+        classes: Classes,
+        names: tuple[str, ...],
+        on_recording: Callable[[], None] | None,
+        offset_us: int,
+    ) -> None:
+        n_classes = len(classes.labels)
+        self.settings, self.classes, self.offset_us = settings, classes, offset_us
+        self.names, self.on_recording = names, on_recording
+        self.n_done = 0
+        self.file_counts = np.zeros(
+            (len(names), n_classes + 1, len(settings.windows_s), 3), dtype=np.int32
         )
-    return means
+        self.errors_us: list[list[NDArray[np.int64]]] = [[] for _ in range(n_classes + 1)]
+        self.velocities: list[list[NDArray[np.int64]]] = [[] for _ in range(n_classes)]
+        self.reference_range: list[int] = []
+        self.confusions = np.zeros((n_classes + 1, n_classes + 1), dtype=np.int64)
+        self.unscored: tuple[dict[str, int], dict[str, int]] = ({}, {})
+
+    def score(self, sides: Iterable[tuple[str, Sequence[Onset], Sequence[Onset]]]) -> Evaluation:
+        for _, reference, estimate in sides:
+            self._add(reference, estimate)
+            if self.on_recording is not None:
+                self.on_recording()
+        return self._finish()
+
+    def _add(self, reference: Sequence[Onset], estimate: Sequence[Onset]) -> None:
+        settings, classes = self.settings, self.classes
+        if settings.combine_s:
+            reference = combine_onsets(reference, classes, settings.combine_s)
+        ours, theirs = to_arrays(reference, classes), to_arrays(estimate, classes)
+        theirs = replace(theirs, times_us=theirs.times_us - self.offset_us)
+        matched = match_classes(ours, theirs, settings.windows_s)
+        for index, own in enumerate(matched):
+            sizes = (ours.own(index), theirs.own(index))
+            self._count(index, own.sizes, *(own.stop - own.start for own in sizes))
+            self._keep_errors(index, ours.times_us, theirs.times_us, own.pairs)
+        self._add_any(ours.times_us, theirs.times_us)
+        self.confusions += count_confusions(ours, theirs, matched, settings.windows_s[0])
+        self._keep_velocities((reference, ours), (estimate, theirs), matched)
+        for counts, onsets, side in zip(
+            self.unscored, (reference, estimate), (ours, theirs), strict=True
+        ):
+            for place in side.order[: side.starts[0]]:
+                label = onsets[place].label
+                counts[label] = counts.get(label, 0) + 1
+        self.n_done += 1
+
+    def _add_any(self, reference_us: NDArray[np.int64], estimate_us: NDArray[np.int64]) -> None:
+        own = merge_times(reference_us, self.settings.merge_s)
+        other = merge_times(estimate_us, self.settings.merge_s)
+        pairs, found = match_sweep(own, other, self.settings.windows_s)
+        self._count(-1, found, len(own), len(other))
+        self._keep_errors(-1, own, other, pairs)
+
+    def _count(
+        self, index: int, found: NDArray[np.int64], n_reference: int, n_estimate: int
+    ) -> None:
+        columns = (found, n_estimate - found, n_reference - found)
+        self.file_counts[self.n_done, index] = np.stack(columns, axis=-1)
+
+    def _keep_errors(
+        self,
+        index: int,
+        reference_us: NDArray[np.int64],
+        estimate_us: NDArray[np.int64],
+        pairs: NDArray[np.int64],
+    ) -> None:
+        self.errors_us[index].append(estimate_us[pairs[:, 1]] - reference_us[pairs[:, 0]])
+
+    def _keep_velocities(
+        self,
+        reference: tuple[Sequence[Onset], EventArrays],
+        estimate: tuple[Sequence[Onset], EventArrays],
+        matched: Sequence[ClassPairs],
+    ) -> None:
+        onsets, arrays = reference
+        scored = arrays.order[arrays.starts[0] :].tolist()
+        known = [onsets[place].velocity for place in scored]
+        heard = [velocity for velocity in known if velocity is not None]
+        if not heard:
+            return
+        self.reference_range = [
+            min(heard + self.reference_range), max(heard + self.reference_range)
+        ]  # fmt: skip
+        for kept, own in zip(self.velocities, matched, strict=True):
+            ours, theirs = (
+                [side[place].velocity or 0 for place in places.order[column].tolist()]
+                for (side, places), column in zip((reference, estimate), own.pairs.T, strict=True)
+            )
+            kept.append(pair_velocities(ours, theirs))
+
+    def _finish(self) -> Evaluation:
+        settings, labels = self.settings, self.classes.labels
+        summed = self.file_counts.sum(axis=0, dtype=np.int64)
+        # By tolerance: of each class and of each recording, precision, recall, F.
+        of_classes = count_ratios(summed[:-1], settings.both_empty)
+        of_files = count_ratios(
+            self.file_counts[:, :-1].sum(axis=1, dtype=np.int64), settings.both_empty
+        )
+        errors = [np.concatenate([np.zeros(0, np.int64), *own]) for own in self.errors_us]
+        rows = [self._row(counts, own) for counts, own in zip(summed, errors, strict=True)]
+        per_class = dict(zip(labels, rows, strict=False))
+        return Evaluation(
+            settings=settings,
+            vocabulary=self.classes.name,
+            recordings=self.names,
+            per_class=per_class,
+            any=rows[-1],
+            total=self._row(
+                summed[:-1].sum(axis=0), np.concatenate([errors[-1][:0], *errors[:-1]])
+            ),
+            class_means=self._means(of_classes),
+            file_means=self._means(of_files),
+            confusion=Confusion(labels, tuple(map(tuple, self.confusions.tolist()))),
+            velocity=self._velocity(per_class),
+            unscored_reference=dict(sorted(self.unscored[0].items())),
+            unscored_estimate=dict(sorted(self.unscored[1].items())),
+            aligned=None,
+            offset_ms=self.offset_us / 1000,
+            file_counts=self.file_counts,
+        )
+
+    def _row(self, counts: NDArray[np.int64], errors_us: NDArray[np.int64]) -> RowScore:
+        by_window = zip(self.settings.windows_s, counts.tolist(), strict=True)
+        return RowScore({w: Counts(*own) for w, own in by_window}, timing_error(errors_us))
+
+    def _means(self, ratios: NDArray[np.float64]) -> dict[float, Ratios | None]:
+        """Means over the first axis, by tolerance (the second), of what is defined."""
+        means: dict[float, Ratios | None] = {}
+        for window_s, own in zip(self.settings.windows_s, np.moveaxis(ratios, 1, 0), strict=True):
+            defined = own[~np.isnan(own[:, 2])]
+            means[window_s] = Ratios(*defined.mean(axis=0).tolist()) if len(defined) else None
+        return means
+
+    def _velocity(self, per_class: Mapping[str, RowScore]) -> VelocityScore | None:
+        if not self.reference_range:
+            return None
+        headline_s = self.settings.windows_s[0]
+        pairs = {
+            label: np.concatenate([np.zeros((0, 2), np.int64), *kept])
+            for label, kept in zip(per_class, self.velocities, strict=True)
+        }
+        found = {label: row.counts[headline_s] for label, row in per_class.items()}
+        low, high = self.reference_range
+        return score_velocities(pairs, found, (low, high))
 
 
-def _unscored(events: Events, classes: Classes) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for onsets in events.values():
-        for onset in onsets:
-            if classes.fold(onset.label) is None:
-                counts[onset.label] = counts.get(onset.label, 0) + 1
-    return dict(sorted(counts.items()))
+def _ratios_by_window(row: RowScore, both_empty: BothEmpty) -> dict[float, Ratios | None]:
+    return {window_s: counts.ratios_where(both_empty) for window_s, counts in row.counts.items()}

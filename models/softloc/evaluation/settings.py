@@ -1,0 +1,58 @@
+"""How to score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from softloc.errors import SettingsError
+
+#: What a class counts for that neither side has.
+BothEmpty = Literal["skip", "zero", "one"]
+AlignOffset = Literal["none", "median"]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSettings:
+    """How to score.
+
+    Attributes
+    ----------
+    classes : str
+        ``auto``, ``as-written``, ``3``, ``5``, ``8``, ``9`` or names separated by commas.
+    windows_s : tuple of float
+        Tolerances to either side, seconds. The first is the headline, which timing errors,
+        confusions, velocities and offsets refer to.
+    merge_s : float
+        Events this close are one in the row ``any``, seconds.
+    both_empty : {"skip", "zero", "one"}
+        What a class or a recording counts for that neither side has: left out of means, 0 (as
+        mir_eval has it), or 1.
+    combine_s : float
+        Reference events of a class this close are one, at their mean, seconds; 0 is off.
+    align_offset : {"none", "median"}
+        Score once more with the estimates moved by the median timing error.
+
+    Raises
+    ------
+    SettingsError
+        If a tolerance is not positive, or a choice is unknown.
+    """
+
+    classes: str = "auto"
+    windows_s: tuple[float, ...] = (0.050, 0.030, 0.025, 0.020, 0.010, 0.005)
+    merge_s: float = 0.030
+    both_empty: BothEmpty = "skip"
+    combine_s: float = 0.0
+    align_offset: AlignOffset = "none"
+
+    def __post_init__(self) -> None:
+        if not self.windows_s or not all(window_s > 0 for window_s in self.windows_s):
+            raise SettingsError(f"tolerances must be positive, not {self.windows_s}")
+        if not self.merge_s >= 0:
+            raise SettingsError(f"events cannot be merged within {self.merge_s} s")
+        if not 0 <= self.combine_s < float("inf"):
+            raise SettingsError(f"events cannot be combined within {self.combine_s} s")
+        for value, kind in ((self.both_empty, BothEmpty), (self.align_offset, AlignOffset)):
+            if value not in get_args(kind):
+                raise SettingsError(f"unknown choice {value!r}: use {', '.join(get_args(kind))}")
