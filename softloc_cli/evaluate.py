@@ -31,6 +31,8 @@ from softloc.formats import corpus_sha256, read_corpus
 from softloc.vocabulary import nearest_hint
 from softloc_cli import __version__
 from softloc_cli.console import ExitCode, report, report_skipped, shorten, user_errors
+from softloc_cli.report_files import write_evaluation_checks
+from softloc_cli.report_options import Audio, CheckOptions, Html, Sonify
 
 _DEFAULTS = EvaluationSettings()
 _UNDEFINED = "–"
@@ -79,6 +81,9 @@ def evaluate(
             "--csv", metavar="PATH|-", help="Write the scores as a table; - prints it instead."
         ),
     ] = None,
+    html: Html = None,
+    sonify: Sonify = None,
+    audio: Audio = None,
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,6 +109,7 @@ def evaluate(
         if annotator is not None:
             corpus = select_annotator(corpus, annotator)
         evaluations: dict[str, Evaluation] = {}
+        pairings: dict[str, Pairing] = {}
         documents = []
         for path in estimates:
             estimate = read_corpus(path)
@@ -113,6 +119,7 @@ def evaluate(
             _report_unpaired(pairing, path)
             evaluation = evaluate_events(pairing.references, pairing.estimates, settings)
             evaluations[str(path)] = evaluation
+            pairings[str(path)] = pairing
             hashes = {"reference": hash_of_reference, "estimate": corpus_sha256(estimate)}
             document = {"reference": str(reference), "estimate": str(path)}
             if annotator is not None:
@@ -123,7 +130,12 @@ def evaluate(
             for name, evaluation in evaluations.items()
             for sentence in _shortfalls(evaluation, thresholds, name)
         ]
+        several = len(pairings) > 1 or any(len(p.references) > 1 for p in pairings.values())
+        checks = CheckOptions(html, sonify, several)
         _write(evaluations, documents, json_path, csv_path)
+        write_evaluation_checks(
+            checks, audio or corpus.root, pairings, settings, {"reference": str(reference)}
+        )
         for sentence in shortfalls:
             report(sentence)
         if shortfalls:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -15,6 +16,8 @@ from softloc.vocabulary import WRITE_NOTES, nearest_hint, parse_note_map
 from softloc_cli import __version__
 from softloc_cli.console import ExitCode, progress, report, user_errors
 from softloc_cli.outputs import STANDARD_STREAM, Job, parse_formats, plan_jobs
+from softloc_cli.report_files import write_transcription_checks
+from softloc_cli.report_options import CheckFiles, Html, Sonify, plan_checks
 
 if TYPE_CHECKING:
     from softloc.pipeline import Transcriber
@@ -61,6 +64,8 @@ def transcribe(
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave recordings alone that have results.")
     ] = False,
+    html: Html = None,
+    sonify: Sonify = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")] = False,
 ) -> None:
     """Find the drum hits (or other events) of recordings and write them as MIDI or a table.
@@ -82,12 +87,25 @@ def transcribe(
         todo = _settle_existing(
             jobs, overwrite=overwrite or single, skip=skip_existing, quiet=quiet
         )
+        checks = plan_checks(
+            inputs,
+            [job.source for job in jobs],
+            html,
+            sonify,
+            may_exist=overwrite or skip_existing,
+        )
         if todo:
-            _run(todo, model, device, notes, quiet=quiet)
+            _run(todo, model, device, notes, checks, quiet=quiet)
 
 
 def _run(
-    jobs: Sequence[Job], model: str, device: str, notes: dict[str, int], *, quiet: bool
+    jobs: Sequence[Job],
+    model: str,
+    device: str,
+    notes: dict[str, int],
+    checks: Mapping[Path, CheckFiles],
+    *,
+    quiet: bool,
 ) -> None:
     from softloc.pipeline import load
 
@@ -98,7 +116,8 @@ def _run(
     with progress("transcribing", len(jobs)) as advance:
         for job in jobs:
             try:
-                n_events = _transcribe(job, transcriber, model, notes)
+                files = checks.get(job.source, CheckFiles())
+                n_events = _transcribe(job, transcriber, model, notes, files)
             except SoftLocError as error:
                 n_failed += 1
                 report(f"error: {error}")
@@ -116,10 +135,15 @@ def _run(
         raise typer.Exit(ExitCode.FAILED if n_failed == len(jobs) else ExitCode.PARTIAL)
 
 
-def _transcribe(job: Job, transcriber: Transcriber, model: str, notes: dict[str, int]) -> int:
+def _transcribe(
+    job: Job, transcriber: Transcriber, model: str, notes: dict[str, int], files: CheckFiles
+) -> int:
     from softloc.formats import render_text, write_onsets
 
-    source = sys.stdin.buffer if job.source == STANDARD_STREAM else job.source
+    source: Path | BinaryIO = job.source
+    if job.source == STANDARD_STREAM:
+        # Pages and sonifications read it again, which a pipe does not allow.
+        source = io.BytesIO(sys.stdin.buffer.read()) if files.paths() else sys.stdin.buffer
     onsets = transcriber.transcribe(source)
     for path, name in job.targets:
         if path == STANDARD_STREAM:
@@ -130,6 +154,7 @@ def _transcribe(job: Job, transcriber: Transcriber, model: str, notes: dict[str,
         else:
             # No comment: the first line of a table is the header that spreadsheets expect.
             write_onsets(path, onsets, format=name)
+    write_transcription_checks(files, source, onsets, {"model": Path(model).stem})
     return len(onsets)
 
 

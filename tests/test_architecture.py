@@ -17,7 +17,7 @@ LAYERS = (
     {"errors", "timebase", "files"},
     {"events", "vocabulary", "network", "loss"},
     {"formats", "perturb", "evaluation", "audio", "losses"},
-    {"features", "decoding", "audio_store", "rendering"},
+    {"features", "decoding", "audio_store", "rendering", "report"},
     {"presets", "checkpoints", "inference", "datasets", "batches"},
     {"pipeline", "training"},
 )
