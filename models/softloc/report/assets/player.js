@@ -51,6 +51,8 @@ class Player {
     this.generation = 0;
     this.clicks = []; // {time, class, pan}, sorted by time
     this.nodes = new Set();
+    this.restAt = null; // where to stand after an audition; null while playing on
+    this.starting = false; // asked to play, but the first part is still being decoded
     this.onchange = () => {};
     this.onfailure = () => {};
   }
@@ -86,15 +88,16 @@ class Player {
   }
 
   seek(time) {
-    const wasPlaying = this.playing;
+    // A stretch that was only auditioned does not go on elsewhere.
+    const goesOn = (this.playing || this.starting) && this.restAt === null && time < this.duration;
     this.stop();
     this.resting = clamp(time, 0, this.duration);
-    if (wasPlaying) this.play();
+    if (goesOn) this.play();
     this.onchange();
   }
 
   toggle() {
-    if (this.playing) this.pause();
+    if (this.playing || this.starting) this.pause();
     else this.play();
   }
 
@@ -116,6 +119,8 @@ class Player {
     if (this.resting >= this.duration - 1e-3) this.resting = 0;
     const generation = ++this.generation;
     const context = this.context();
+    this.starting = true;
+    [this.until, this.restAt] = [until, restAt];
     try {
       await context.resume();
       if (this.parts) await this.parts.load(this.partAt(this.resting));
@@ -128,9 +133,9 @@ class Player {
     const snap = (value) => Math.round(value * context.sampleRate) / context.sampleRate;
     this.anchorTime = snap(this.resting);
     this.anchorClock = snap(context.currentTime + START_DELAY_S);
-    [this.until, this.restAt] = [until, restAt];
     this.nextPart = this.partAt(this.anchorTime);
     this.nextClick = lowerBound(this.clickTimes(), this.anchorTime);
+    this.starting = false;
     this.playing = true;
     this.pump();
     this.timer = setInterval(() => this.pump(), PUMP_MS);
@@ -141,6 +146,7 @@ class Player {
     this.generation++;
     clearInterval(this.timer);
     this.playing = false;
+    this.starting = false;
     for (const node of this.nodes) {
       node.stop();
       node.disconnect();
