@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+import soxr
 from numpy.typing import NDArray
 from playwright.sync_api import Page, sync_playwright
 
@@ -136,6 +137,7 @@ def build(folder: Path, case: Case) -> dict[str, Any]:
     return {
         "page_mb": round((folder / "page.html").stat().st_size / 1e6, 2),
         "codec": media.audio.codec if media.audio else None,
+        "sample_rate_hz": media.audio.sample_rate_hz if media.audio else None,
         "written_in_s": round(seconds, 1),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
     }
@@ -170,17 +172,20 @@ def measure_frames(page: Page) -> Iterator[tuple[str, dict[str, float]]]:
 
 def measure_shifts(page: Page, recording: Path) -> list[int]:
     """Return by how many samples what the browser decoded is late, at some places."""
-    n_total = soundfile.info(recording).frames
+    seconds = soundfile.info(recording).frames // RATE_HZ
     return [
-        _shift(page, recording, start)
-        for start in np.linspace(RATE_HZ, n_total - 2 * RATE_HZ, 5).astype(int).tolist()
+        _shift(page, recording, start_s)
+        for start_s in np.linspace(1, seconds - 2, 5).astype(int).tolist()
     ]
 
 
-def _shift(page: Page, recording: Path, start: int) -> int:
-    n = RATE_HZ // 2
-    own: NDArray[np.float64] = soundfile.read(recording, start=start, frames=n)[0]
-    decoded = np.array(page.evaluate("([a, n]) => softloc.samples(a, n)", [start, n]))
+def _shift(page: Page, recording: Path, start_s: int) -> int:
+    rate = page.evaluate("softloc.data.media.audio.sample_rate_hz")
+    samples = soundfile.read(recording, start=start_s * RATE_HZ, frames=RATE_HZ)[0]
+    own: NDArray[np.float64] = soxr.resample(samples, RATE_HZ, rate)
+    n = len(own)
+    arguments = [start_s * rate, n]
+    decoded = np.array(page.evaluate("([a, n]) => softloc.samples(a, n)", arguments))
     spectrum = np.fft.rfft(decoded, 2 * n) * np.fft.rfft(own, 2 * n).conj()
     peak = int(np.fft.irfft(spectrum).argmax())
     return peak if peak < n else peak - 2 * n

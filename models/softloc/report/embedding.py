@@ -29,6 +29,9 @@ MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 48_000
 #: What a recording slower than any browser plays is brought to.
 _SLOW_RATE_HZ = 16_000
 
+#: A codec is given up when this share of a recording foretells so many times the space.
+_JUDGED_AFTER, _HOPELESS = 0.1, 1.5
+
 #: libsndfile overflows its stack where a long Vorbis stream is written in one go.
 _WRITE_SAMPLES = 8_192
 
@@ -63,7 +66,8 @@ class Codec:
 CODECS = (
     Codec("FLAC", "FLAC", "PCM_16", 0.6),
     Codec("Ogg Vorbis", "OGG", "VORBIS", 0.3, lead_s=0.1),
-    Codec("Ogg Vorbis", "OGG", "VORBIS", 0.8, lead_s=0.1),
+    Codec("Ogg Vorbis", "OGG", "VORBIS", 0.7, lead_s=0.1),
+    Codec("Ogg Vorbis", "OGG", "VORBIS", 1.0, lead_s=0.1),
     Codec("Ogg Vorbis", "OGG", "VORBIS", 1.0, lead_s=0.1, max_rate_hz=24_000),
 )
 
@@ -131,9 +135,17 @@ def _encode(
         parts.append(_encode_part(recording.gain * samples, rate, codec))
         n_bytes += len(parts[-1])
         n_samples += n_own
-        if n_bytes > settings.max_audio_bytes:
+        if n_bytes > settings.max_audio_bytes or _is_hopeless(
+            n_bytes, n_samples / rate / recording.duration_s, settings
+        ):
             return None
     return EmbeddedAudio(codec.name, rate, n_samples, part_samples, lead_samples, tuple(parts))
+
+
+def _is_hopeless(n_bytes: int, share_done: float, settings: ReportSettings) -> bool:
+    """Whether a codec takes so much for the beginning that the rest need not be tried."""
+    most = settings.max_audio_bytes * _HOPELESS
+    return share_done >= _JUDGED_AFTER and n_bytes / share_done > most
 
 
 def cut_parts(

@@ -59,6 +59,8 @@ function formatTime(time, decimals = 3) {
   return `${time < 0 && units ? "−" : ""}${minutes}:${padded}`;
 }
 
+const counted = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
+
 function signed(value, decimals = 1) {
   const text = Math.abs(value).toFixed(decimals);
   return Number(text) === 0 ? text : `${value < 0 ? "−" : "+"}${text}`;

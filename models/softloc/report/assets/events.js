@@ -124,10 +124,8 @@ class EventList {
     this.spacer.style.height = `${this.order.length * ROW_HEIGHT}px`;
     this.scroller.setAttribute("aria-rowcount", this.order.length);
     const hidden = N_ITEMS - this.order.length;
-    const shown = this.order.length.toLocaleString("en");
-    element("count").textContent = N_ITEMS === 0
-      ? "no events"
-      : `${shown} ${this.order.length === 1 ? "event" : "events"}${hidden ? `, ${hidden.toLocaleString("en")} hidden by the filters` : ""}`;
+    const rest = hidden ? `, ${hidden.toLocaleString("en")} hidden by the filters` : "";
+    element("count").textContent = N_ITEMS ? counted(this.order.length, "event") + rest : "no events";
     this.render();
   }
 

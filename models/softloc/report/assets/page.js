@@ -34,7 +34,7 @@ class Page {
 
   describe() {
     const kind = HAS_REFERENCE ? `evaluation within ±${DATA.tolerance_us / 1000} ms` : "transcription";
-    const parts = [kind, `${N_ITEMS.toLocaleString("en")} events`];
+    const parts = [kind, counted(N_ITEMS, "event")];
     if (MEDIA) parts.push(`${formatTime(DURATION, 1)} min`);
     if (MEDIA?.audio) parts.push(`sound: ${MEDIA.audio.codec}, mono`);
     else if (MEDIA) parts.push("too long for its sound to be embedded");

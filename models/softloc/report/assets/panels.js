@@ -438,10 +438,11 @@ class OverviewPanel {
     const middle = (height - strip) / 2;
     if (this.peaks) {
       const [times, high, low] = this.peaks.columns(0, DURATION, this.view.width);
+      const step = times.length > 1 ? this.xOf(times[1]) - this.xOf(times[0]) : 1;
       context.fillStyle = this.palette.wave;
       times.forEach((time, i) => {
         const [top, bottom] = [middle - high[i] * middle, middle - low[i] * middle];
-        context.fillRect(this.xOf(time), top, 1, Math.max(bottom - top, 0.5));
+        context.fillRect(this.xOf(time) - step / 2, top, Math.max(step, 1), Math.max(bottom - top, 0.5));
       });
     }
     for (let i = 0; i < N_ITEMS; i++) {
