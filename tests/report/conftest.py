@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -35,7 +36,8 @@ def browser() -> Iterator[Browser]:
         path = _executable()
         if path is None:
             install = [sys.executable, "-m", "playwright", "install", "chromium-headless-shell"]
-            subprocess.run(install, capture_output=True, timeout=120, check=False)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                subprocess.run(install, capture_output=True, timeout=120, check=False)
         try:
             browser = _launch(playwright, path)
         except api.Error as error:

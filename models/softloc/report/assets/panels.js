@@ -19,7 +19,7 @@ function prepare(canvas) {
   return { context, width, height };
 }
 
-/** Minima and maxima at several resolutions, each four times coarser than the one before. */
+/** Minima and maxima at several resolutions, each half as fine as the one before. */
 class Peaks {
   constructor(extremes, binSeconds) {
     const n = extremes.length >> 1;
@@ -30,16 +30,12 @@ class Peaks {
   }
 
   coarser({ low, high, bin }) {
-    const n = Math.ceil(low.length / 4);
-    const coarse = { low: new Float32Array(n), high: new Float32Array(n), bin: 4 * bin };
+    const n = Math.ceil(low.length / 2);
+    const coarse = { low: new Float32Array(n), high: new Float32Array(n), bin: 2 * bin };
     for (let i = 0; i < n; i++) {
-      const last = Math.min(4 * i + 4, low.length);
-      let [least, most] = [Infinity, -Infinity];
-      for (let j = 4 * i; j < last; j++) {
-        if (low[j] < least) least = low[j];
-        if (high[j] > most) most = high[j];
-      }
-      [coarse.low[i], coarse.high[i]] = [least, most];
+      const [a, b] = [2 * i, Math.min(2 * i + 1, low.length - 1)];
+      coarse.low[i] = Math.min(low[a], low[b]);
+      coarse.high[i] = Math.max(high[a], high[b]);
     }
     return coarse;
   }
