@@ -15,12 +15,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
@@ -46,7 +48,7 @@ _SCRIPTS = ("data.js", "view.js", "player.js", "panels.js", "events.js", "page.j
 _VERDICTS = tuple(Verdict)
 #: Beyond the last event of a page without audio, so that it does not stand at the very edge.
 _MARGIN_S = 1.0
-#: Decimals of a ratio, of ms, and of a confidence.
+#: Of a confidence.
 _DECIMALS = 4
 
 
@@ -180,7 +182,10 @@ def write_index(
         Shown at the foot of the page.
     """
     style = _asset("report.css")
-    rows = [{"name": e.name, "link": e.link, **_summary(e.name, e.summary)} for e in entries]
+    rows = [
+        {"link": quote(os.fsencode(entry.link)), **_summary(entry.name, entry.summary)}
+        for entry in entries
+    ]
     text = _template("index.html.j2").render(
         title=_printable(title),
         style=Markup(style),  # noqa: S704 - our own file
@@ -194,14 +199,14 @@ def write_index(
 def page_data(
     title: str, comparison: Comparison, media: ReportMedia | None, silence_reason: str = ""
 ) -> dict[str, Any]:
-    """Everything that the script of a page knows, save the large data.
+    """Collect what the script of a page knows, save the large data.
 
     Times are whole microseconds; an item's class and verdict are indices.
     """
     index = {label: i for i, label in enumerate(comparison.classes)}
     pitches = click_pitches(comparison.classes)
     items = comparison.items
-    last_us = max((item.time_us for item in items), default=0)
+    last_us = max((0, *(item.time_us for item in items)))
     return {
         "title": _printable(title),
         "duration_s": last_us / 1e6 + _MARGIN_S if media is None else media.duration_s,
@@ -234,7 +239,7 @@ def page_data(
 
 
 def embed_json(data: object) -> Markup:
-    """JSON that may stand inside a script element, whatever the strings in it say."""
+    """Write JSON that may stand inside a script element, whatever the strings in it say."""
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
