@@ -39,6 +39,8 @@ from softloc.vocabulary import nearest_hint
 from softloc_cli import __version__
 from softloc_cli.console import ExitCode, progress, report, report_skipped, shorten, user_errors
 from softloc_cli.durations import durations_s
+from softloc_cli.report_files import write_evaluation_checks
+from softloc_cli.report_options import CheckOptions, Html, Sonify
 
 if TYPE_CHECKING:
     from softloc.evaluation import AlignOffset, BothEmpty
@@ -105,7 +107,8 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder of the recordings: events of both sides beyond their ends are left out.",
+            help="Folder of the recordings: events beyond their ends are left out; --html and "
+            "--sonify find them there (else where the reference is).",
         ),
     ] = None,
     both_empty: Annotated[
@@ -154,6 +157,8 @@ def evaluate(
             help="Write the scores for LaTeX (booktabs); - prints them instead.",
         ),
     ] = None,
+    html: Html = None,
+    sonify: Sonify = None,
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
@@ -191,8 +196,12 @@ def evaluate(
             corpus = select_annotator(corpus, annotator)
         evaluations: dict[str, Evaluation] = {}
         hashes: dict[str, str] = {}
+        pairings: dict[str, Pairing] = {}
         for name, path in paths.items():
-            evaluations[name], hashes[name] = _score(corpus, path, settings, only or (), audio)
+            scored = _score(corpus, path, settings, only or (), audio)
+            evaluations[name], hashes[name], pairing = scored
+            if html is not None or sonify is not None:
+                pairings[name] = pairing
         results = _Results(
             reference=reference,
             reference_sha256=hash_of_reference,
@@ -210,6 +219,11 @@ def evaluate(
             for sentence in _shortfalls(evaluation, thresholds, name)
         ]
         _write(results, json_path, csv_path, tex_path)
+        several = len(pairings) > 1 or any(len(p.references) > 1 for p in pairings.values())
+        checks = CheckOptions(html, sonify, several)
+        write_evaluation_checks(
+            checks, audio or corpus.root, pairings, settings, {"reference": str(reference)}
+        )
         for sentence in shortfalls:
             report(sentence)
         if shortfalls:
@@ -253,8 +267,8 @@ def _score(
     settings: EvaluationSettings,
     only: Sequence[str],
     audio: Path | None,
-) -> tuple[Evaluation, str]:
-    """Scores of an estimate and its hash; its events are gone before the next one is read."""
+) -> tuple[Evaluation, str, Pairing]:
+    """Scores of an estimate, its hash, and its events: who drops them holds one at a time."""
     estimate = read_corpus(path)
     report_skipped(estimate)
     pairing = pair_recordings(reference, estimate, only)
@@ -266,7 +280,7 @@ def _score(
         evaluation = evaluate_events(
             pairing.references, pairing.estimates, settings, ends_s, advance
         )
-    return evaluation, corpus_sha256(estimate)
+    return evaluation, corpus_sha256(estimate), pairing
 
 
 def _report_unpaired(pairing: Pairing, path: Path) -> None:

@@ -17,14 +17,18 @@ import re
 import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 
 from softloc.errors import SettingsError
 from softloc.formats import ALIASES, FORMATS, WRITABLE, format_of_path
 from softloc.vocabulary import nearest_hint
 from softloc_cli.inputs import STANDARD_STREAM, Item, as_path
+from softloc_cli.report_options import NO_CHECKS, CheckOptions
 
 MIDI = "midi"
+
+#: What ``--html`` and ``--sonify`` write, beside the formats of events.
+PAGE, CLICKS = "page", "clicks"
 
 _NAME_FIELDS = ("stem", "class", "ext")
 _NOT_IN_FILE_NAMES = re.compile(r'[/\\:*?"<>|\x00-\x1f]')
@@ -39,7 +43,7 @@ class Target:
     path : Path
         File to write; `STANDARD_STREAM` for standard output.
     format : str
-        Name in `WRITABLE`.
+        Name in `WRITABLE`, `PAGE` or `CLICKS`.
     label : str or None
         The only class that it holds; None holds all.
     """
@@ -90,6 +94,8 @@ class Naming:
         As from ``--name``.
     classes : tuple of str
         What ``{class}`` stands for, one after another.
+    checks : CheckOptions
+        Where pages and sonifications go.
     """
 
     formats: tuple[str, ...]
@@ -97,10 +103,18 @@ class Naming:
     folder: Path | None = None
     pattern: str | None = None
     classes: tuple[str, ...] = ()
+    checks: CheckOptions = NO_CHECKS
 
     def job(self, item: Item) -> Job:
         """Name the results of a recording."""
-        return Job(item.source, tuple(self._targets(item)))
+        return Job(item.source, (*self._targets(item), *self._checks(item)))
+
+    def _checks(self, item: Item) -> Iterator[Target]:
+        files = self.checks.files(PurePosixPath(item.folder.as_posix()) / item.stem)
+        if files.html is not None:
+            yield Target(files.html, PAGE)
+        if files.sonified is not None:
+            yield Target(files.sonified, CLICKS)
 
     def _targets(self, item: Item) -> Iterator[Target]:
         if self.file is not None:

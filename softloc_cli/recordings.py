@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import typer
 
@@ -28,7 +29,9 @@ from softloc.vocabulary import (
 from softloc_cli import __version__
 from softloc_cli.console import collect_warnings
 from softloc_cli.inputs import STANDARD_STREAM
-from softloc_cli.outputs import MIDI, Job, Target
+from softloc_cli.outputs import CLICKS, MIDI, PAGE, Job, Target
+from softloc_cli.report_files import write_transcription_checks
+from softloc_cli.report_options import CheckFiles
 
 if TYPE_CHECKING:
     from softloc.checkpoints import ModelSettings
@@ -150,12 +153,18 @@ class Session:
         return dataclasses.replace(outcome, seconds=seconds, warnings=tuple(warnings))
 
     def _transcribe(self, job: Job) -> Outcome:
-        source = sys.stdin.buffer if job.source == STANDARD_STREAM else job.source
+        checks = _checks_of(job)
+        source: Path | BinaryIO = job.source
+        if job.source == STANDARD_STREAM:
+            # Pages and sonifications read it again, which a pipe does not allow.
+            source = io.BytesIO(sys.stdin.buffer.read()) if checks.paths() else sys.stdin.buffer
         found = self._transcriber.listen(source)
         onsets = [folded for onset in found.onsets if (folded := self._finish(onset)) is not None]
         provenance = self._provenance(job, found)
         for target in job.targets:
-            self._write(target, onsets, provenance)
+            if target.format not in (PAGE, CLICKS):
+                self._write(target, onsets, provenance)
+        write_transcription_checks(checks, source, onsets, {"model": Path(self._recipe.model).stem})
         return Outcome(n_events=len(onsets), audio_s=found.duration_s)
 
     def _finish(self, onset: Onset) -> Onset | None:
@@ -201,6 +210,11 @@ class Session:
             tempo_bpm=recipe.tempo_bpm,
             provenance=provenance,
         )
+
+
+def _checks_of(job: Job) -> CheckFiles:
+    files = {target.format: target.path for target in job.targets}
+    return CheckFiles(files.get(PAGE), files.get(CLICKS))
 
 
 def remove_half_written(job: Job, process_id: int) -> None:

@@ -30,6 +30,7 @@ from softloc_cli.outputs import (
     parse_pattern,
 )
 from softloc_cli.recordings import Outcome, Recipe, Session, remove_half_written, written_classes
+from softloc_cli.report_options import CheckOptions, Html, Sonify
 from softloc_cli.workers import Death, Workers, count_workers, run_here
 
 _DASH = "-"
@@ -133,6 +134,8 @@ def transcribe(
             "--strict", help="Exit with 4 if any recording failed, was skipped or got a warning."
         ),
     ] = False,
+    html: Html = None,
+    sonify: Sonify = None,
     config: Annotated[  # noqa: ARG001 - its callback has used it
         Path | None,
         typer.Option(
@@ -169,14 +172,16 @@ def transcribe(
             tempo_bpm=tempo,
             time_offset_s=time_offset / 1000,
         )
+        alone = files_from is None and is_alone(names)
         naming = choose_naming(
             output,
             recipe.formats,
             pattern,
             written_classes(recipe) if pattern and "{class}" in pattern else (),
-            alone=files_from is None and is_alone(names),
+            alone=alone,
             from_stdin=_DASH in names,
         )
+        naming = replace(naming, checks=CheckOptions(html, sonify, several=not alone))
         recipe = replace(recipe, formats=naming.formats)
         overwrite, skip_existing = prefer_given(
             context, overwrite=overwrite, skip_existing=skip_existing

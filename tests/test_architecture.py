@@ -17,7 +17,7 @@ LAYERS = (
     {"errors", "timebase", "files", "note_maps"},
     {"events", "vocabulary", "network", "loss", "decoders"},
     {"formats", "perturb", "evaluation", "audio", "losses"},
-    {"features", "decoding", "velocity", "audio_store", "rendering", "diagnosis"},
+    {"features", "decoding", "velocity", "audio_store", "rendering", "diagnosis", "report"},
     {"presets", "checkpoints", "inference", "datasets", "batches"},
     {"pipeline", "velocity_fitting"},
     {"training"},

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softloc.errors import SettingsError
+from softloc.formats import FORMATS
 from softloc_cli import batches
 from softloc_cli.batches import Batch, Existing, Shard, parse_shard
 from softloc_cli.inputs import STANDARD_STREAM, Item, find_items, find_listed, is_alone
@@ -22,7 +23,6 @@ from softloc_cli.outputs import (
     choose_naming,
     parse_formats,
     parse_pattern,
-    suffix_of,
 )
 
 
@@ -141,7 +141,7 @@ def test_odd_names_in_lists(here: Path) -> None:
 
 def test_every_format_has_a_name_beside_and_in_a_folder() -> None:
     for name in WRITABLE:
-        suffix = suffix_of(name)
+        suffix = FORMATS[name].suffix
         mark = "" if name == "midi" else ".softloc"
         assert targets(named(None, name), "in/song.v2.wav") == [f"in/song.v2{mark}{suffix}"]
         assert targets(named("out", name), "in/s/a.wav", "s") == [f"out/s/a{suffix}"]

@@ -1,0 +1,37 @@
+"""Reports to see and hear: a self-contained page, and clicks mixed beside the recording."""
+
+from softloc.report.chart_library import load_chart_library
+from softloc.report.comparison import (
+    Comparison,
+    Item,
+    Verdict,
+    compare_events,
+    compare_recordings,
+    list_events,
+)
+from softloc.report.page import IndexEntry, ReportMedia, read_media, write_index, write_report
+from softloc.report.settings import ReportSettings
+from softloc.report.sonification import (
+    SONIFICATION_FORMATS,
+    sonification_format,
+    write_sonification,
+)
+
+__all__ = [
+    "SONIFICATION_FORMATS",
+    "Comparison",
+    "IndexEntry",
+    "Item",
+    "ReportMedia",
+    "ReportSettings",
+    "Verdict",
+    "compare_events",
+    "compare_recordings",
+    "list_events",
+    "load_chart_library",
+    "read_media",
+    "sonification_format",
+    "write_index",
+    "write_report",
+    "write_sonification",
+]
