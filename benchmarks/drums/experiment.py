@@ -40,19 +40,27 @@ def noisy_corpus(folder: Path, noise_ms: float, seed: int) -> Corpus:
     return corpus
 
 
-def noisy_dataset(folder: Path, noise_ms: float, softness_ms: float, seed: int) -> Dataset:
+def noisy_dataset(
+    folder: Path, noise_ms: float, softness_ms: float, seed: int, classes: str = CLASSES
+) -> Dataset:
     """Join the labels of `noisy_corpus` with their audio."""
     corpus = noisy_corpus(folder, noise_ms, seed)
-    return build_dataset(corpus, choose_classes(CLASSES, corpus), None, softness_ms)
+    return build_dataset(corpus, choose_classes(classes, corpus), None, softness_ms)
 
 
 def train_once(
-    corpus: Path, model: Path, noise_ms: float, settings: TrainingSettings, *, resume: bool = False
+    corpus: Path,
+    model: Path,
+    noise_ms: float,
+    settings: TrainingSettings,
+    *,
+    classes: str = CLASSES,
+    resume: bool = False,
 ) -> dict[str, Any]:
     """Train on ``corpus/train``, choosing weights by ``corpus/valid``, both equally noisy."""
     torch.set_num_threads(1)
     train, valid = (
-        noisy_dataset(corpus / split, noise_ms, settings.softness_ms, settings.seed)
+        noisy_dataset(corpus / split, noise_ms, settings.softness_ms, settings.seed, classes)
         for split in ("train", "valid")
     )
     with tempfile.TemporaryDirectory() as work:
