@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,14 @@ from softloc.files import write_text_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "README.md", ROOT / "pretrained" / "drums.md", ROOT / "benchmarks" / "README.md")
+PRETRAINED = ROOT / "pretrained"
+PAGES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted(PRETRAINED.glob("*.md")))
+
+#: Runs on labels shifted by 30 ms, with either loss.
+NOISY_RUNS = "drums-noise30.jsonl"
+
+#: Author of kits that were synthesised.
+OURSELVES = "softloc"
 
 CLASSES = ("KD", "SD", "HH", "TT", "CY")
 SET_NAMES = {
@@ -49,32 +57,49 @@ def replace_table(text: str, name: str, make: Callable[[], str]) -> str:
 
 
 def scores_table() -> str:
-    """Real recordings: ours, the same network with cross-entropy, and a peer."""
+    """Real recordings of drums alone: ours and a peer."""
+    return _scores_of("dev_drums")
+
+
+def mixes_table() -> str:
+    """Real full mixes: ours and a peer."""
+    return _scores_of("dev_mixes")
+
+
+def _scores_of(name: str) -> str:
     header = ("", *CLASSES, "mean of KD SD HH", "the same at ±20 ms", "`any`", "bias, ms")
-    ways = (
-        ("softloc `drums`", "softloc", "mass"),
-        ("same network and labels, cross-entropy, peaks", "cross-entropy", "peaks"),
-        ("same, cross-entropy, mass", "cross-entropy", "mass"),
-    )
     rows = [
-        (f"{title}{_seeds(_runs(loss))}", *_score_cells(_runs(loss), "dev_drums", way))
-        for title, loss, way in ways
-        if _runs(loss)
+        (f"softloc `{model}`{_seeds(runs)}", *_cells([r["scores"][name]["mass"] for r in runs]))
+        for model in ("drums", "drums-small")
+        if (runs := [run for run in _lines("drums.jsonl") if run["name"] == model])
     ]
     peers = _load("peers.json")["results"]
     rows += [
-        (f"{name} (own training data)", *_cells([scores["dev_drums"]]))
-        for name, scores in peers.items()
+        (f"{program} (own training data)", *_cells([scores[name]]))
+        for program, scores in peers.items()
     ]
     return _table(header, rows)
 
 
-def sets_table() -> str:
-    """Score the shipped model on every set, F1 at ±50 / ±20 ms."""
+def paired_table() -> str:
+    """Shipped models less each peer, with intervals over recordings."""
+    titles = {"mean_kd_sd_hh": "mean of KD SD HH", "any": "`any`"}
+    windows = ("50ms", "20ms")
+    header = ("difference of F1", "set", *(f"{t}, ±{w}" for t in titles.values() for w in windows))
+    rows = []
+    for pair, sets in _load("peers.json")["paired"].items():
+        for name, scores in sets.items():
+            cells = [_difference(scores[window].get(key)) for key in titles for window in windows]
+            rows.append((pair, SET_NAMES[name], *cells))
+    return _table(header, rows)
+
+
+def sets_table(model: str) -> str:
+    """Score a shipped model on every set, F1 at ±50 / ±20 ms."""
     header = ("set", *CLASSES, "mean", "mean of KD SD HH", "`any`", "bias, ms")
     rows = []
     for name, title in SET_NAMES.items():
-        scores = _shipped()["scores"][name]["mass"]
+        scores = _shipped(model)["scores"][name]["mass"]
         wide, narrow = scores["50ms"], scores["20ms"]
         keys = (*CLASSES, "mean", "mean_kd_sd_hh", "any")
         cells = [f"{_f1(wide.get(key))} / {_f1(narrow.get(key))}" for key in keys]
@@ -82,11 +107,61 @@ def sets_table() -> str:
     return _table(header, rows)
 
 
+def bias_table(model: str) -> str:
+    """Mean error of matched events by class, on kits never heard: labels are exact."""
+    header = ("set", *CLASSES)
+    rows = []
+    for name in ("valid_kits", "test_kits"):
+        bias = _shipped(model)["scores"][name]["mass"]["bias_by_class_ms"]
+        rows.append((SET_NAMES[name], *(_signed(bias[c]) if c in bias else "–" for c in CLASSES)))
+    return _table(header, rows)
+
+
+def ablation_table() -> str:
+    """One change at a time, equal steps."""
+    sets = ("valid_kits", "dev_drums")
+    header = ("", "seed", "corpus", "steps", "step, s", *(SET_NAMES[name] for name in sets))
+    rows = []
+    for run in _lines("ablation.jsonl"):
+        cells = [
+            " / ".join(_f1(run["scores"][name][w]["mean_kd_sd_hh"]) for w in ("50ms", "20ms"))
+            for name in sets
+        ]
+        corpus = f"renderer {run['corpus']['renderer_version']}"
+        seconds = f"{run['seconds'] / run['steps']:.2f}"
+        rows.append((run["title"], str(run["seed"]), corpus, str(run["steps"]), seconds, *cells))
+    return _table(header, rows)
+
+
+def onsets_table() -> str:
+    """Onsets of any instrument: real drums, full mixes, two rooms with a piano."""
+    names = {
+        "dev_drums": SET_NAMES["dev_drums"],
+        "dev_mixes": SET_NAMES["dev_mixes"],
+        "piano_close": "piano, close",
+        "piano_ambient": "piano, ambient",
+    }
+    rows = []
+    for run in _lines("onsets.jsonl"):
+        for name, title in names.items():
+            scores = run["scores"][name]
+            rows.append(
+                (
+                    title,
+                    str(run["seed"]),
+                    _f1(scores["50ms"]),
+                    _f1(scores["20ms"]),
+                    _signed(scores["bias_ms"]),
+                )
+            )
+    return _table(("set", "seed", "F1 ±50 ms", "±20 ms", "bias, ms"), rows)
+
+
 def noise_table() -> str:
     """SoftLoc beside cross-entropy on every set, each by mass and by peaks, every seed."""
     header = ("loss", "seed", "read off by", *(SET_NAMES[name] for name in SET_NAMES))
     rows = []
-    for run in _lines("drums.jsonl"):
+    for run in _lines(NOISY_RUNS):
         for way in ("mass", "peaks"):
             cells = [
                 " / ".join(_f1(run["scores"][name][way][w]["mean"]) for w in ("50ms", "20ms"))
@@ -100,7 +175,7 @@ def classes_table() -> str:
     """List every run's F1 per class on real drums, by mass and by peaks."""
     header = ("loss", "seed", "read off by", *CLASSES, "mean of KD SD HH", "`any`", "bias, ms")
     rows = []
-    for run in _lines("drums.jsonl"):
+    for run in _lines(NOISY_RUNS):
         for way in ("mass", "peaks"):
             scores = run["scores"]["dev_drums"][way]
             cells = [
@@ -114,7 +189,7 @@ def classes_table() -> str:
 def decoding_table() -> str:
     """How much the seed, and how much the threshold matters: the shipped model, each set."""
     header = ("decoding", *SET_NAMES.values())
-    scores = _shipped()["scores"]
+    scores = _shipped("drums")["scores"]
     rows = []
     for way, title in (
         ("mass_by_seed", "mass, seed ×"),
@@ -207,14 +282,24 @@ def velocity_classes_table() -> str:
 
 
 def kits_table() -> str:
-    """List whose samples the shipped model was trained on."""
+    """List whose drum samples the shipped models were trained on."""
+    kits = [row for row in _load("credits.json")["kits"] if row["author"] != OURSELVES]
+    return _credits("kit", kits)
+
+
+def instruments_table() -> str:
+    """List whose pitched samples the shipped models were trained on."""
+    return _credits("instrument", _load("credits.json")["instruments"])
+
+
+def _credits(what: str, sources: Iterable[Mapping[str, str]]) -> str:
     authors: dict[tuple[str, str], list[str]] = {}
-    for row in json.loads((RESULTS / "drums-kits.json").read_text(encoding="utf-8")):
-        kept = authors.setdefault((row["kit"], row["licence"]), [])
+    for row in sources:
+        kept = authors.setdefault((row[what], row["licence"]), [])
         if row["author"] not in kept:
             kept.append(row["author"])
-    rows = [(kit, licence, " · ".join(names)) for (kit, licence), names in authors.items()]
-    return _table(("kit", "licence", "authors"), sorted(rows))
+    rows = [(name, licence, " · ".join(names)) for (name, licence), names in authors.items()]
+    return _table((what, "licence", "authors"), sorted(rows))
 
 
 def shifts_table() -> str:
@@ -249,7 +334,14 @@ def reading_table() -> str:
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "scores": scores_table,
-    "sets": sets_table,
+    "mixes": mixes_table,
+    "paired": paired_table,
+    "sets": functools.partial(sets_table, "drums"),
+    "sets_small": functools.partial(sets_table, "drums-small"),
+    "bias": functools.partial(bias_table, "drums"),
+    "bias_small": functools.partial(bias_table, "drums-small"),
+    "onsets": onsets_table,
+    "ablation": ablation_table,
     "noise": noise_table,
     "classes": classes_table,
     "decoding": decoding_table,
@@ -258,6 +350,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "velocity": velocity_table,
     "velocity_classes": velocity_classes_table,
     "kits": kits_table,
+    "instruments": instruments_table,
     "shifts": shifts_table,
     "reading": reading_table,
 }
@@ -265,10 +358,6 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 def _seeds(runs: Sequence[Run]) -> str:
     return f" ({len(runs)} seeds)" if len(runs) > 1 else " (1 seed)"
-
-
-def _score_cells(runs: Sequence[Run], name: str, way: str) -> list[str]:
-    return _cells([run["scores"][name][way] for run in runs])
 
 
 def _cells(scores: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -292,6 +381,14 @@ def _velocity_cell(row: Mapping[str, float], key: str) -> str:
     return f"{row[key]:.2f}" if key == "r" else f"{row[key]:.1f}"
 
 
+def _difference(values: Sequence[float] | None) -> str:
+    """Difference with the ends of its interval."""
+    if values is None:
+        return "–"
+    f1, low, high = values
+    return f"{f1:+.3f} ({low:+.3f} … {high:+.3f})"
+
+
 def _signed(value: float) -> str:
     return f"{round(value, 1) + 0.0:+.1f}"  # adding 0 turns -0.0 into 0.0
 
@@ -300,13 +397,9 @@ def _f1(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}".lstrip("0")
 
 
-def _runs(loss: str) -> list[Run]:
-    return [run for run in _lines("drums.jsonl") if run["loss"] == loss]
-
-
-def _shipped() -> Run:
-    index = json.loads((ROOT / "pretrained" / "index.json").read_text(encoding="utf-8"))
-    sha256 = index["drums"]["sha256"]
+def _shipped(model: str) -> Run:
+    index = json.loads((PRETRAINED / "index.json").read_text(encoding="utf-8"))
+    sha256 = index[model]["sha256"]
     return next(run for run in _lines("drums.jsonl") if run["sha256"] == sha256)
 
 

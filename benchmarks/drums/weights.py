@@ -113,8 +113,9 @@ def ship(model: Path, corpus: Path, name: str) -> None:
     index[name] = {"file": target.name, "sha256": file_sha256(target), "format": FORMAT_VERSION}
     path.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     manifest = json.loads((corpus / "train" / "manifest.json").read_text(encoding="utf-8"))
-    credits_path = RESULTS / f"{name}-kits.json"
-    credits_path.write_text(json.dumps(manifest["kits"], indent=1) + "\n", encoding="utf-8")
+    sources = {key: manifest[key] for key in ("kits", "instruments")}
+    text = json.dumps(sources, indent=1) + "\n"
+    (RESULTS / "credits.json").write_text(text, encoding="utf-8")
 
 
 def _parse() -> argparse.Namespace:

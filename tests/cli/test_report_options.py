@@ -76,7 +76,9 @@ def test_a_folder_keeps_its_sub_folders(tmp_path: Path, click_model: Path) -> No
     (tmp_path / "out" / "a.mid").unlink()
     (tmp_path / "out" / "live" / "a.mid").unlink()
     stderr = run(*command, "-o", tmp_path / "out", *checks, code=2)
-    assert "a.html exists already; give --overwrite or --skip-existing" in stderr
+    assert "results exist already" in stderr
+    assert "a.html" in stderr
+    assert "give --overwrite or --skip-existing" in stderr
     run(*command, "-o", tmp_path / "out", *checks, "--overwrite")
 
 

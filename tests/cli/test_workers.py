@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,15 @@ def test_sessions_that_cannot_be_opened(session: Any, kind: type[Exception], mes
         list(workers.run([1, 2, 3]))
 
 
+@pytest.fixture
+def hears_interrupts() -> Iterator[None]:
+    """Tests that run in the background of a script inherit that Ctrl-C is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hears_interrupts")
 def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path) -> None:
     def interrupt() -> None:
         while not (tmp_path / "begun").exists():
