@@ -50,6 +50,7 @@ def write_evaluation_checks(
     pairings: Mapping[str, Pairing],
     settings: EvaluationSettings,
     details: Mapping[str, str],
+    ends_s: Mapping[str, float] | None = None,
 ) -> None:
     """Write pages and sonifications of all recordings that were evaluated.
 
@@ -68,6 +69,8 @@ def write_evaluation_checks(
         How they were scored.
     details : mapping
         What a page should say of how it was made.
+    ends_s : mapping, optional
+        Length of the recordings, seconds, where later events were left out.
 
     Raises
     ------
@@ -88,6 +91,7 @@ def write_evaluation_checks(
             pairing=pairing,
             settings=settings,
             details=about,
+            ends_s=ends_s,
         )
     if options.sonify is not None and not n_found:
         raise AnnotationError(f"--sonify: {audio_root} holds no recording of these names")
@@ -101,6 +105,7 @@ def _write_estimate(
     pairing: Pairing,
     settings: EvaluationSettings,
     details: Mapping[str, str],
+    ends_s: Mapping[str, float] | None,
 ) -> int:
     """Write all files of one estimate; returns how many recordings were there."""
     from softloc.report import (
@@ -115,7 +120,7 @@ def _write_estimate(
     entries = []
     n_found = 0
     places = _places_of(pairing.references)
-    comparisons = compare_recordings(pairing.references, pairing.estimates, settings)
+    comparisons = compare_recordings(pairing.references, pairing.estimates, settings, ends_s)
     for name, comparison in comparisons:
         files = options.files(folder / places[name])
         source, problem = _find_recording(audio_root, name)

@@ -85,12 +85,23 @@ def test_several_annotators_need_a_choice(files: Path) -> None:
     (files / "two.csv").write_text(table)
     stdout, stderr = run(files / "two.csv", files / "poor", code=2)
     assert stdout == ""
-    assert "a.wav has labels of 2 annotators, ann, bob" in stderr
+    assert "a.wav: the reference has labels of 2 annotators, ann, bob" in stderr
     stdout, _ = run(files / "two.csv", files / "poor", "--annotator", "bob", "--json", "-")
     result = json.loads(stdout)["results"][0]
     assert (result["annotator"], result["sum"]["windows"][0]["n_ref"]) == ("bob", 1)
     _, stderr = run(files / "two.csv", files / "poor", "--annotator", "cid", code=2)
     assert "no annotator 'cid' (known: ann, bob)" in stderr
+
+
+def test_estimates_of_several_annotators_are_refused(files: Path) -> None:
+    table = "file,time,label,annotator\na.wav,0,KD,ann\na.wav,0.01,KD,bob\n"
+    (files / "two.csv").write_text(table)
+    arguments = (files / "two.csv", files / "two.csv", "--annotator", "bob")
+    stdout, stderr = run(*arguments, code=2)
+    assert stdout == ""
+    assert "a.wav: the estimate of" in stderr
+    assert "has labels of 2 annotators, ann, bob" in stderr
+    assert "keep those of one in a file of its own" in stderr
 
 
 def test_csv_to_stdout_is_nothing_but_the_table(

@@ -5,9 +5,9 @@ from softloc.report.comparison import (
     Comparison,
     Item,
     Verdict,
-    compare_events,
     compare_recordings,
     list_events,
+    list_matches,
 )
 from softloc.report.page import IndexEntry, ReportMedia, read_media, write_index, write_report
 from softloc.report.settings import ReportSettings
@@ -25,9 +25,9 @@ __all__ = [
     "ReportMedia",
     "ReportSettings",
     "Verdict",
-    "compare_events",
     "compare_recordings",
     "list_events",
+    "list_matches",
     "load_chart_library",
     "read_media",
     "sonification_format",
