@@ -187,10 +187,12 @@ def evaluate(
             align_offset=cast("AlignOffset", align_offset),
         )
         resampling = BootstrapSettings(n_resamples=resamples, seed=seed)
-        _check_outputs(json_path, csv_path, tex_path)
+        outputs = [path for path in (json_path, csv_path, tex_path) if path is not None]
+        _check_outputs(outputs)
         paths = _name_estimates(estimates)
         corpus = read_corpus(reference)
         report_skipped(corpus)
+        _refuse_overwriting(outputs, corpus)
         hash_of_reference = corpus_sha256(corpus)
         if annotator is not None:
             corpus = select_annotator(corpus, annotator)
@@ -200,7 +202,7 @@ def evaluate(
         ends_s: dict[str, float] | None = None
         checks = NO_CHECKS
         for name, path in paths.items():
-            pairing, hashes[name] = _pair(corpus, path, only or ())
+            pairing, hashes[name] = _pair(corpus, path, only or (), outputs)
             if not evaluations:  # what the first shows holds for all, and is said before scoring
                 several = len(paths) > 1 or len(pairing.references) > 1
                 checks = CheckOptions(html, sonify, several)
@@ -227,7 +229,12 @@ def evaluate(
         ]
         _write(results, json_path, csv_path, tex_path)
         write_evaluation_checks(
-            checks, audio or corpus.root, pairings, settings, _page_details(results), ends_s
+            checks,
+            audio or corpus.root,
+            pairings,
+            settings=settings,
+            details=_page_details(results),
+            ends_s=ends_s,
         )
         for sentence in shortfalls:
             report(sentence)
@@ -235,8 +242,8 @@ def evaluate(
             raise typer.Exit(ExitCode.THRESHOLD)
 
 
-def _check_outputs(*paths: Path | None) -> None:
-    (path, times), *_ = Counter(filter(None, paths)).most_common(1) or [(_STDOUT, 0)]
+def _check_outputs(paths: Sequence[Path]) -> None:
+    (path, times), *_ = Counter(paths).most_common(1) or [(_STDOUT, 0)]
     if times > 1:
         raise SettingsError(
             f"--json, --csv and --tex cannot share {path}: give each a file of its own"
@@ -266,10 +273,23 @@ def _split_name(text: str) -> tuple[str | None, str]:
     return name.strip(), path
 
 
-def _pair(reference: Corpus, path: Path, only: Sequence[str]) -> tuple[Pairing, str]:
+def _refuse_overwriting(outputs: Sequence[Path], corpus: Corpus) -> None:
+    """Refuse to write over the labels that are read."""
+    names = corpus.recordings if corpus.kind == "folder" else [corpus.path.name]
+    folder = corpus.root.resolve()
+    for path in outputs:
+        resolved = path.resolve()
+        if resolved.is_relative_to(folder) and resolved.relative_to(folder).as_posix() in names:
+            raise SettingsError(f"{path}: is an input, it would be overwritten")
+
+
+def _pair(
+    reference: Corpus, path: Path, only: Sequence[str], outputs: Sequence[Path]
+) -> tuple[Pairing, str]:
     """Events of both sides, and the hash of the estimate: who drops them holds one at a time."""
     estimate = read_corpus(path)
     report_skipped(estimate)
+    _refuse_overwriting(outputs, estimate)
     pairing = pair_recordings(reference, estimate, only)
     refuse_several_annotators(pairing.references)
     refuse_several_annotators(
@@ -326,7 +346,7 @@ def _render_tables(results: _Results) -> str:
 
 
 def _page_details(results: _Results) -> dict[str, str]:
-    """What changes the verdicts of a page, beside the tolerance that it names."""
+    """Name what changes the verdicts of a page, beside the tolerance, which it states."""
     details = {"reference": str(results.reference)}
     if results.annotator is not None:
         details["annotator"] = results.annotator

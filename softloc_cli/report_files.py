@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
-from softloc.errors import AnnotationError
+from softloc.errors import AnnotationError, SettingsError
 from softloc_cli.console import report
 from softloc_cli.report_options import CheckFiles, CheckOptions
 
@@ -48,6 +48,7 @@ def write_evaluation_checks(
     options: CheckOptions,
     audio_root: Path,
     pairings: Mapping[str, Pairing],
+    *,
     settings: EvaluationSettings,
     details: Mapping[str, str],
     ends_s: Mapping[str, float] | None = None,
@@ -76,6 +77,8 @@ def write_evaluation_checks(
     ------
     AnnotationError
         If sonifications are asked for and no recording is there.
+    SettingsError
+        If a recording would be overwritten.
     """
     if not options.wanted:
         return
@@ -128,6 +131,7 @@ def _write_estimate(
             report(f"no sound: {problem}")
         else:
             n_found += 1
+            _refuse_overwriting(files, source)
         if files.html is not None:
             media = None if source is None else read_media(source)
             write_report(
@@ -142,6 +146,12 @@ def _write_estimate(
         index = Path(options.html) / folder / "index.html"
         write_index(index, details["estimate"], entries, details)
     return n_found
+
+
+def _refuse_overwriting(files: CheckFiles, recording: Path) -> None:
+    for path in files.paths():
+        if path.exists() and path.samefile(recording):
+            raise SettingsError(f"{path}: is a recording, it would be overwritten")
 
 
 def _find_recording(root: Path, name: str) -> tuple[Path | None, str]:

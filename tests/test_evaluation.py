@@ -310,7 +310,8 @@ def test_one_annotator_is_chosen() -> None:
 
 
 def test_several_annotators_of_a_recording_are_refused() -> None:
-    with pytest.raises(SettingsError, match=r"a has labels of 2 annotators, ann, bob: .*--annot"):
+    message = r"a: the reference has labels of 2 annotators, ann, bob: .*--annotator"
+    with pytest.raises(SettingsError, match=message):
         refuse_several_annotators(TWO_PEOPLE)
     refuse_several_annotators({"b": TWO_PEOPLE["b"], "other": TWO_PEOPLE["a"][:1]})
 

@@ -381,6 +381,19 @@ def test_events_beyond_the_recordings_are_left_out(files: Path) -> None:
     assert totals == [[6, 6], [4, 4]]
 
 
+@pytest.mark.parametrize("output", ["labels.csv", "good/a.softloc.csv", "good/../labels.csv"])
+@pytest.mark.parametrize("option", ["--csv", "--json", "--tex"])
+def test_inputs_are_not_overwritten(
+    files: Path, monkeypatch: pytest.MonkeyPatch, output: str, option: str
+) -> None:
+    monkeypatch.chdir(files)
+    before = Path(output).read_bytes()
+    stdout, stderr = run("labels.csv", "good", option, output, code=2)
+    assert stdout == ""
+    assert f"{output}: is an input, it would be overwritten" in stderr
+    assert Path(output).read_bytes() == before
+
+
 def test_help_states_the_tolerance_rule() -> None:
     stdout, _ = run("--help")
     assert "A distance of exactly the tolerance is a hit" in " ".join(

@@ -168,6 +168,14 @@ def test_pages_count_what_the_table_counts(labelled: Path, option: tuple[str, ..
     assert data["unscored"] == result["unscored"]["reference"]
 
 
+def test_evaluate_does_not_write_over_the_recording(labelled: Path) -> None:
+    before = (labelled / "a.wav").read_bytes()
+    arguments = ("evaluate", labelled / "a.csv", labelled / "estimate" / "a.csv")
+    stderr = run(*arguments, "--sonify", labelled / "a.wav", code=2)
+    assert "a.wav: is a recording, it would be overwritten" in stderr
+    assert (labelled / "a.wav").read_bytes() == before
+
+
 def test_evaluate_refuses_wrong_names_before_scoring(labelled: Path) -> None:
     arguments = ("evaluate", labelled / "a.csv", labelled / "estimate" / "a.csv")
     scores = labelled / "scores.json"
