@@ -211,7 +211,7 @@ def _samples(evaluation: Evaluation, settings: BootstrapSettings) -> NDArray[np.
         settings = replace(settings, n_resamples=0)
     both_empty = evaluation.settings.both_empty
     samples = resample_f(evaluation.file_counts, settings, both_empty)
-    occupied = evaluation.file_counts[:, :, 0].any(axis=-1)
+    occupied = evaluation.file_counts[:, :, 0].sum(axis=-1) > 0
     n_any_class = occupied[:, :-1].any(axis=1).sum()
     n_averaged = n_any_class if both_empty == "skip" else evaluation.n_files
     n_files = [*occupied[:, :-1].sum(axis=0), n_any_class, occupied[:, -1].sum(), n_any_class]
