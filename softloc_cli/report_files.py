@@ -144,7 +144,7 @@ def _write_estimate(
                 report(f"{source}: {n_outside} events lie outside the recording: no click")
     if options.html is not None and options.several:
         index = Path(options.html) / folder / "index.html"
-        write_index(index, details["estimate"], entries, details)
+        write_index(index, details["estimate"], entries, settings.windows_s[0], details)
     return n_found
 
 

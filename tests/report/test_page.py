@@ -195,12 +195,14 @@ def test_the_audio_of_a_page_can_be_left_out(tmp_path: Path, recording: Path) ->
 def test_index_links_to_the_pages(tmp_path: Path) -> None:
     name = 'drums/100% "loud" #1'
     entry = IndexEntry(name, f"{name}.html", compare().summarise())
-    write_index(tmp_path / "index.html", "estimates", [entry])
+    write_index(tmp_path / "index.html", "estimates", [entry, entry], 0.05)
     elements = parse(tmp_path / "index.html")
     link = next(a["href"] for tag, a, _ in elements if tag == "a")
     assert link == "drums/100%25%20%22loud%22%20%231.html"
     cells = [text for tag, _, text in elements if tag == "td"]
     assert cells[:4] == ["2", "1", "1", "0.667"]
+    assert cells[16:20] == ["4", "2", "2", "0.667"]  # the sum
+    assert any("±50 ms · 2 recordings" in text for _, _, text in elements)
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

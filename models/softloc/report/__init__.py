@@ -8,6 +8,7 @@ from softloc.report.comparison import (
     compare_recordings,
     list_events,
     list_matches,
+    sum_summaries,
 )
 from softloc.report.page import IndexEntry, ReportMedia, read_media, write_index, write_report
 from softloc.report.settings import ReportSettings
@@ -31,6 +32,7 @@ __all__ = [
     "load_chart_library",
     "read_media",
     "sonification_format",
+    "sum_summaries",
     "write_index",
     "write_report",
     "write_sonification",

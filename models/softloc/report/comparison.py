@@ -135,6 +135,31 @@ class Comparison:
         )
 
 
+def sum_summaries(summaries: Sequence[ClassSummary]) -> ClassSummary:
+    """Count the items of several recordings together, as if they were one.
+
+    Parameters
+    ----------
+    summaries : sequence of ClassSummary
+        Of each.
+
+    Returns
+    -------
+    ClassSummary
+        Summed counts; bias and spread of all their hits.
+    """
+    counts = sum((summary.counts for summary in summaries), Counts())
+    timed = [summary for summary in summaries if summary.counts.tp]
+    if not timed:
+        return ClassSummary(counts, None, None)
+    n_hits = [summary.counts.tp for summary in timed]
+    biases_ms = np.array([summary.bias_ms for summary in timed], dtype=np.float64)
+    sigmas_ms = np.array([summary.sigma_ms for summary in timed], dtype=np.float64)
+    bias_ms = float(np.average(biases_ms, weights=n_hits))
+    variance = np.average(sigmas_ms**2 + (biases_ms - bias_ms) ** 2, weights=n_hits)
+    return ClassSummary(counts, bias_ms, float(np.sqrt(variance)))
+
+
 def list_matches(matches: RecordingMatches, tolerance_s: float) -> Comparison:
     """List the verdicts on one recording.
 
