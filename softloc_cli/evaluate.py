@@ -401,6 +401,8 @@ def _render_csv(results: _Results) -> str:
 
 
 def _render_tex(results: _Results) -> str:
+    from softloc_cli.evaluate_tables import describe_resamples
+
     first = next(iter(results.evaluations.values()))
     windows = ", ".join(f"{1000 * window_s:g}" for window_s in first.settings.windows_s)
     draws = results.resampling
@@ -422,7 +424,7 @@ def _render_tex(results: _Results) -> str:
             f"{1000 * first.settings.combine_s:g} ms"
         ),
         (
-            f"intervals: {draws.n_resamples} resamples of the recordings, seed {draws.seed}, "
+            f"intervals: {describe_resamples(first, draws)}; seed {draws.seed}, "
             "percentiles; differences to the first estimate, the same recordings drawn for both"
         ),
     ]

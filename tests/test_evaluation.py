@@ -346,6 +346,15 @@ def test_folders_decide_where_stems_collide() -> None:
     assert partners(reference, one_only) == {"drums/a.wav": "drums/a.csv", "b.wav": "b.csv"}
 
 
+def test_the_same_name_decides_where_stems_collide() -> None:
+    reference = corpus("song.wav", "b.wav", kind="table")
+    estimate = corpus("song.flac", "song.wav", "b.flac", kind="table")
+    assert partners(reference, estimate) == {"song.wav": "song.wav", "b.wav": "b.flac"}
+    assert partners(estimate, estimate) == {name: name for name in estimate.recordings}
+    with pytest.raises(AnnotationError, match=r"several .* song\.mp3: song\.flac, song\.wav"):
+        pair_recordings(corpus("song.mp3", kind="table"), estimate)
+
+
 def test_most_exact_format_is_taken() -> None:
     assert partners(corpus("a.wav"), corpus("a.mid", "a.softloc.csv", "a.softloc.txt")) == {
         "a.wav": "a.softloc.csv"

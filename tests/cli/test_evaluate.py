@@ -247,7 +247,9 @@ def test_estimates_side_by_side(files: Path) -> None:
     good, poor = files / "good", f"mine={files / 'poor'}"
     stdout, _ = run(files / "labels.csv", good, poor, "--json", files / "out.json")
     comparison = stdout[stdout.index("F at ±50 ms of 2 estimates, and difference to good") :]
-    assert "1000 resamples of the recordings, the same for all" in comparison
+    assert (
+        "the same for all estimates, 1000 resamples of 2 recordings: few, too narrow" in comparison
+    )
     lines = [re.split(r"  +", line.strip()) for line in comparison.splitlines()]
     kick = next(index for index, cells in enumerate(lines) if cells[0] == "KD")
     assert lines[kick] == ["KD", "good", "1.000", "1.000–1.000"]
@@ -399,3 +401,12 @@ def test_help_states_the_tolerance_rule() -> None:
     assert "A distance of exactly the tolerance is a hit" in " ".join(
         stdout.replace("│", " ").split()
     )
+
+
+def test_few_recordings_are_said_to_be_few(files: Path) -> None:
+    recordings = {f"{number}.wav": REFERENCE for number in range(20)}
+    for count, said in ((19, "19 recordings: few, too narrow"), (20, "20 recordings")):
+        some = dict(list(recordings.items())[:count])
+        write_corpus_csv(files / "many.csv", Corpus(files, "table", files, some))
+        stdout, _ = run(files / "many.csv", files / "many.csv", "--resamples", 10)
+        assert f"of F, 10 resamples of {said}\n" in stdout

@@ -32,6 +32,9 @@ from softloc.evaluation.counts import EMPTY_VALUES, f_measures
 from softloc.evaluation.scores import Evaluation
 from softloc.evaluation.settings import BothEmpty
 
+#: Of fewer recordings, intervals of 95 % hold the truth nine times in ten, or less often.
+FEW_RECORDINGS = 20
+
 #: How many recordings of how many resamples are drawn at once, against memory.
 _DRAWN_AT_ONCE = 2_000_000
 
