@@ -2,6 +2,7 @@
 
 from softloc.report.chart_library import load_chart_library
 from softloc.report.comparison import (
+    ClassSummary,
     Comparison,
     Item,
     Verdict,
@@ -20,6 +21,7 @@ from softloc.report.sonification import (
 
 __all__ = [
     "SONIFICATION_FORMATS",
+    "ClassSummary",
     "Comparison",
     "IndexEntry",
     "Item",
