@@ -40,7 +40,7 @@ from softloc_cli import __version__
 from softloc_cli.console import ExitCode, progress, report, report_skipped, shorten, user_errors
 from softloc_cli.durations import durations_s
 from softloc_cli.report_files import write_evaluation_checks
-from softloc_cli.report_options import CheckOptions, Html, Sonify
+from softloc_cli.report_options import NO_CHECKS, CheckOptions, Html, Sonify
 
 if TYPE_CHECKING:
     from softloc.evaluation import AlignOffset, BothEmpty
@@ -187,20 +187,29 @@ def evaluate(
             align_offset=cast("AlignOffset", align_offset),
         )
         resampling = BootstrapSettings(n_resamples=resamples, seed=seed)
-        _check_outputs(json_path, csv_path, tex_path)
+        outputs = [path for path in (json_path, csv_path, tex_path) if path is not None]
+        _check_outputs(outputs)
         paths = _name_estimates(estimates)
         corpus = read_corpus(reference)
         report_skipped(corpus)
+        _refuse_overwriting(outputs, corpus)
         hash_of_reference = corpus_sha256(corpus)
         if annotator is not None:
             corpus = select_annotator(corpus, annotator)
         evaluations: dict[str, Evaluation] = {}
         hashes: dict[str, str] = {}
         pairings: dict[str, Pairing] = {}
+        ends_s: dict[str, float] | None = None
+        checks = NO_CHECKS
         for name, path in paths.items():
-            scored = _score(corpus, path, settings, only or (), audio)
-            evaluations[name], hashes[name], pairing = scored
-            if html is not None or sonify is not None:
+            pairing, hashes[name] = _pair(corpus, path, only or (), outputs)
+            if not evaluations:  # what the first shows holds for all, and is said before scoring
+                several = len(paths) > 1 or len(pairing.references) > 1
+                checks = CheckOptions(html, sonify, several)
+                if audio is not None:
+                    ends_s = durations_s(corpus, pairing.references, audio)
+            evaluations[name] = _score(pairing, path, settings, ends_s)
+            if checks.wanted:
                 pairings[name] = pairing
         results = _Results(
             reference=reference,
@@ -219,10 +228,13 @@ def evaluate(
             for sentence in _shortfalls(evaluation, thresholds, name)
         ]
         _write(results, json_path, csv_path, tex_path)
-        several = len(pairings) > 1 or any(len(p.references) > 1 for p in pairings.values())
-        checks = CheckOptions(html, sonify, several)
         write_evaluation_checks(
-            checks, audio or corpus.root, pairings, settings, {"reference": str(reference)}
+            checks,
+            audio or corpus.root,
+            pairings,
+            settings=settings,
+            details=_page_details(results),
+            ends_s=ends_s,
         )
         for sentence in shortfalls:
             report(sentence)
@@ -230,8 +242,8 @@ def evaluate(
             raise typer.Exit(ExitCode.THRESHOLD)
 
 
-def _check_outputs(*paths: Path | None) -> None:
-    (path, times), *_ = Counter(filter(None, paths)).most_common(1) or [(_STDOUT, 0)]
+def _check_outputs(paths: Sequence[Path]) -> None:
+    (path, times), *_ = Counter(paths).most_common(1) or [(_STDOUT, 0)]
     if times > 1:
         raise SettingsError(
             f"--json, --csv and --tex cannot share {path}: give each a file of its own"
@@ -261,26 +273,41 @@ def _split_name(text: str) -> tuple[str | None, str]:
     return name.strip(), path
 
 
-def _score(
-    reference: Corpus,
-    path: Path,
-    settings: EvaluationSettings,
-    only: Sequence[str],
-    audio: Path | None,
-) -> tuple[Evaluation, str, Pairing]:
-    """Scores of an estimate, its hash, and its events: who drops them holds one at a time."""
+def _refuse_overwriting(outputs: Sequence[Path], corpus: Corpus) -> None:
+    """Refuse to write over the labels that are read."""
+    names = corpus.recordings if corpus.kind == "folder" else [corpus.path.name]
+    folder = corpus.root.resolve()
+    for path in outputs:
+        resolved = path.resolve()
+        if resolved.is_relative_to(folder) and resolved.relative_to(folder).as_posix() in names:
+            raise SettingsError(f"{path}: is an input, it would be overwritten")
+
+
+def _pair(
+    reference: Corpus, path: Path, only: Sequence[str], outputs: Sequence[Path]
+) -> tuple[Pairing, str]:
+    """Events of both sides, and the hash of the estimate: who drops them holds one at a time."""
     estimate = read_corpus(path)
     report_skipped(estimate)
+    _refuse_overwriting(outputs, estimate)
     pairing = pair_recordings(reference, estimate, only)
     refuse_several_annotators(pairing.references)
+    refuse_several_annotators(
+        pairing.estimates, f"the estimate of {path}", "keep those of one in a file of its own"
+    )
     _report_unpaired(pairing, path)
-    ends_s = None if audio is None else durations_s(reference, pairing.references, audio)
+    return pairing, corpus_sha256(estimate)
+
+
+def _score(
+    pairing: Pairing,
+    path: Path,
+    settings: EvaluationSettings,
+    ends_s: Mapping[str, float] | None,
+) -> Evaluation:
     passes = 1 if settings.align_offset == "none" else 2
     with progress(f"scoring {path.name}", passes * len(pairing.references)) as advance:
-        evaluation = evaluate_events(
-            pairing.references, pairing.estimates, settings, ends_s, advance
-        )
-    return evaluation, corpus_sha256(estimate), pairing
+        return evaluate_events(pairing.references, pairing.estimates, settings, ends_s, advance)
 
 
 def _report_unpaired(pairing: Pairing, path: Path) -> None:
@@ -316,6 +343,17 @@ def _render_tables(results: _Results) -> str:
             render_comparison(results.evaluations, results.uncertainties, results.resampling)
         )
     return "\n".join(tables)
+
+
+def _page_details(results: _Results) -> dict[str, str]:
+    """Name what changes the verdicts of a page, beside the tolerance, which it states."""
+    details = {"reference": str(results.reference)}
+    if results.annotator is not None:
+        details["annotator"] = results.annotator
+    first = next(iter(results.evaluations.values()))
+    if first.settings.combine_s:
+        details["reference combined within"] = f"{1000 * first.settings.combine_s:g} ms"
+    return {**details, "vocabulary": first.vocabulary}
 
 
 def _render_json(results: _Results) -> str:
@@ -363,6 +401,8 @@ def _render_csv(results: _Results) -> str:
 
 
 def _render_tex(results: _Results) -> str:
+    from softloc_cli.evaluate_tables import describe_resamples
+
     first = next(iter(results.evaluations.values()))
     windows = ", ".join(f"{1000 * window_s:g}" for window_s in first.settings.windows_s)
     draws = results.resampling
@@ -384,7 +424,7 @@ def _render_tex(results: _Results) -> str:
             f"{1000 * first.settings.combine_s:g} ms"
         ),
         (
-            f"intervals: {draws.n_resamples} resamples of the recordings, seed {draws.seed}, "
+            f"intervals: {describe_resamples(first, draws)}; seed {draws.seed}, "
             "percentiles; differences to the first estimate, the same recordings drawn for both"
         ),
     ]

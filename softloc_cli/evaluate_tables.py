@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from softloc.evaluation import (
+    FEW_RECORDINGS,
     MATCHER,
     Averaging,
     BootstrapSettings,
@@ -65,7 +66,7 @@ def render_evaluation(
     window = format_ms(evaluation.headline_s)
     sections = [
         [*_head(name, evaluation)],
-        [f"scores at ±{window}{_about_intervals(uncertainty, resampling)}"],
+        [f"scores at ±{window}{_about_intervals(evaluation, uncertainty, resampling)}"],
         _lines(_score_table(evaluation, uncertainty)),
         [_sweep_title(evaluation)],
         _lines(_sweep_table(evaluation)),
@@ -119,10 +120,9 @@ def render_comparison(
     head = [
         f"F at ±{format_ms(window_s)} of {len(evaluations)} estimates, and difference to {first}",
     ]
-    if resampling.n_resamples:
-        head.append(
-            f"{level}: {resampling.n_resamples} resamples of the recordings, the same for all"
-        )
+    if any(map(_has_intervals, uncertainties)):
+        resamples = describe_resamples(evaluations[first], resampling)
+        head.append(f"{level}: {resamples}; the same for all")
     return _joined([head, _lines(table)])
 
 
@@ -162,13 +162,19 @@ def _head(name: str, evaluation: Evaluation) -> Iterator[str]:
             yield f"not scored in the {side}: {listed}"
 
 
-def _about_intervals(uncertainty: Uncertainty, resampling: BootstrapSettings) -> str:
+def _about_intervals(
+    evaluation: Evaluation, uncertainty: Uncertainty, resampling: BootstrapSettings
+) -> str:
     if not _has_intervals(uncertainty):
         return ""
-    return (
-        f"; {_percent(uncertainty.level)}: of F, {resampling.n_resamples} resamples of the "
-        "recordings"
-    )
+    resamples = describe_resamples(evaluation, resampling)
+    return f"; {_percent(uncertainty.level)}: of F, {resamples}"
+
+
+def describe_resamples(evaluation: Evaluation, resampling: BootstrapSettings) -> str:
+    """Say of what intervals are made, and whether they can be relied on."""
+    few = ": few, too narrow" if evaluation.n_files < FEW_RECORDINGS else ""
+    return f"{resampling.n_resamples} resamples of {evaluation.n_files} recordings{few}"
 
 
 def _has_intervals(uncertainty: Uncertainty) -> bool:

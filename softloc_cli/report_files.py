@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
-from softloc.errors import AnnotationError
+from softloc.errors import AnnotationError, SettingsError
 from softloc_cli.console import report
 from softloc_cli.report_options import CheckFiles, CheckOptions
 
@@ -48,8 +48,10 @@ def write_evaluation_checks(
     options: CheckOptions,
     audio_root: Path,
     pairings: Mapping[str, Pairing],
+    *,
     settings: EvaluationSettings,
     details: Mapping[str, str],
+    ends_s: Mapping[str, float] | None = None,
 ) -> None:
     """Write pages and sonifications of all recordings that were evaluated.
 
@@ -68,11 +70,15 @@ def write_evaluation_checks(
         How they were scored.
     details : mapping
         What a page should say of how it was made.
+    ends_s : mapping, optional
+        Length of the recordings, seconds, where later events were left out.
 
     Raises
     ------
     AnnotationError
         If sonifications are asked for and no recording is there.
+    SettingsError
+        If a recording would be overwritten.
     """
     if not options.wanted:
         return
@@ -88,6 +94,7 @@ def write_evaluation_checks(
             pairing=pairing,
             settings=settings,
             details=about,
+            ends_s=ends_s,
         )
     if options.sonify is not None and not n_found:
         raise AnnotationError(f"--sonify: {audio_root} holds no recording of these names")
@@ -101,6 +108,7 @@ def _write_estimate(
     pairing: Pairing,
     settings: EvaluationSettings,
     details: Mapping[str, str],
+    ends_s: Mapping[str, float] | None,
 ) -> int:
     """Write all files of one estimate; returns how many recordings were there."""
     from softloc.report import (
@@ -115,7 +123,7 @@ def _write_estimate(
     entries = []
     n_found = 0
     places = _places_of(pairing.references)
-    comparisons = compare_recordings(pairing.references, pairing.estimates, settings)
+    comparisons = compare_recordings(pairing.references, pairing.estimates, settings, ends_s)
     for name, comparison in comparisons:
         files = options.files(folder / places[name])
         source, problem = _find_recording(audio_root, name)
@@ -123,6 +131,7 @@ def _write_estimate(
             report(f"no sound: {problem}")
         else:
             n_found += 1
+            _refuse_overwriting(files, source)
         if files.html is not None:
             media = None if source is None else read_media(source)
             write_report(
@@ -135,8 +144,14 @@ def _write_estimate(
                 report(f"{source}: {n_outside} events lie outside the recording: no click")
     if options.html is not None and options.several:
         index = Path(options.html) / folder / "index.html"
-        write_index(index, details["estimate"], entries, details)
+        write_index(index, details["estimate"], entries, settings.windows_s[0], details)
     return n_found
+
+
+def _refuse_overwriting(files: CheckFiles, recording: Path) -> None:
+    for path in files.paths():
+        if path.exists() and path.samefile(recording):
+            raise SettingsError(f"{path}: is a recording, it would be overwritten")
 
 
 def _find_recording(root: Path, name: str) -> tuple[Path | None, str]:

@@ -310,7 +310,8 @@ def test_one_annotator_is_chosen() -> None:
 
 
 def test_several_annotators_of_a_recording_are_refused() -> None:
-    with pytest.raises(SettingsError, match=r"a has labels of 2 annotators, ann, bob: .*--annot"):
+    message = r"a: the reference has labels of 2 annotators, ann, bob: .*--annotator"
+    with pytest.raises(SettingsError, match=message):
         refuse_several_annotators(TWO_PEOPLE)
     refuse_several_annotators({"b": TWO_PEOPLE["b"], "other": TWO_PEOPLE["a"][:1]})
 
@@ -343,6 +344,15 @@ def test_folders_decide_where_stems_collide() -> None:
     }  # fmt: skip
     one_only = corpus("drums/a.csv", "b.csv")
     assert partners(reference, one_only) == {"drums/a.wav": "drums/a.csv", "b.wav": "b.csv"}
+
+
+def test_the_same_name_decides_where_stems_collide() -> None:
+    reference = corpus("song.wav", "b.wav", kind="table")
+    estimate = corpus("song.flac", "song.wav", "b.flac", kind="table")
+    assert partners(reference, estimate) == {"song.wav": "song.wav", "b.wav": "b.flac"}
+    assert partners(estimate, estimate) == {name: name for name in estimate.recordings}
+    with pytest.raises(AnnotationError, match=r"several .* song\.mp3: song\.flac, song\.wav"):
+        pair_recordings(corpus("song.mp3", kind="table"), estimate)
 
 
 def test_most_exact_format_is_taken() -> None:

@@ -85,12 +85,23 @@ def test_several_annotators_need_a_choice(files: Path) -> None:
     (files / "two.csv").write_text(table)
     stdout, stderr = run(files / "two.csv", files / "poor", code=2)
     assert stdout == ""
-    assert "a.wav has labels of 2 annotators, ann, bob" in stderr
+    assert "a.wav: the reference has labels of 2 annotators, ann, bob" in stderr
     stdout, _ = run(files / "two.csv", files / "poor", "--annotator", "bob", "--json", "-")
     result = json.loads(stdout)["results"][0]
     assert (result["annotator"], result["sum"]["windows"][0]["n_ref"]) == ("bob", 1)
     _, stderr = run(files / "two.csv", files / "poor", "--annotator", "cid", code=2)
     assert "no annotator 'cid' (known: ann, bob)" in stderr
+
+
+def test_estimates_of_several_annotators_are_refused(files: Path) -> None:
+    table = "file,time,label,annotator\na.wav,0,KD,ann\na.wav,0.01,KD,bob\n"
+    (files / "two.csv").write_text(table)
+    arguments = (files / "two.csv", files / "two.csv", "--annotator", "bob")
+    stdout, stderr = run(*arguments, code=2)
+    assert stdout == ""
+    assert "a.wav: the estimate of" in stderr
+    assert "has labels of 2 annotators, ann, bob" in stderr
+    assert "keep those of one in a file of its own" in stderr
 
 
 def test_csv_to_stdout_is_nothing_but_the_table(
@@ -236,7 +247,7 @@ def test_estimates_side_by_side(files: Path) -> None:
     good, poor = files / "good", f"mine={files / 'poor'}"
     stdout, _ = run(files / "labels.csv", good, poor, "--json", files / "out.json")
     comparison = stdout[stdout.index("F at ±50 ms of 2 estimates, and difference to good") :]
-    assert "1000 resamples of the recordings, the same for all" in comparison
+    assert "1000 resamples of 2 recordings: few, too narrow; the same for all" in comparison
     lines = [re.split(r"  +", line.strip()) for line in comparison.splitlines()]
     kick = next(index for index, cells in enumerate(lines) if cells[0] == "KD")
     assert lines[kick] == ["KD", "good", "1.000", "1.000–1.000"]
@@ -370,8 +381,30 @@ def test_events_beyond_the_recordings_are_left_out(files: Path) -> None:
     assert totals == [[6, 6], [4, 4]]
 
 
+@pytest.mark.parametrize("output", ["labels.csv", "good/a.softloc.csv", "good/../labels.csv"])
+@pytest.mark.parametrize("option", ["--csv", "--json", "--tex"])
+def test_inputs_are_not_overwritten(
+    files: Path, monkeypatch: pytest.MonkeyPatch, output: str, option: str
+) -> None:
+    monkeypatch.chdir(files)
+    before = Path(output).read_bytes()
+    stdout, stderr = run("labels.csv", "good", option, output, code=2)
+    assert stdout == ""
+    assert f"{output}: is an input, it would be overwritten" in stderr
+    assert Path(output).read_bytes() == before
+
+
 def test_help_states_the_tolerance_rule() -> None:
     stdout, _ = run("--help")
     assert "A distance of exactly the tolerance is a hit" in " ".join(
         stdout.replace("│", " ").split()
     )
+
+
+def test_few_recordings_are_said_to_be_few(files: Path) -> None:
+    recordings = {f"{number}.wav": REFERENCE for number in range(20)}
+    for count, said in ((19, "19 recordings: few, too narrow"), (20, "20 recordings")):
+        some = dict(list(recordings.items())[:count])
+        write_corpus_csv(files / "many.csv", Corpus(files, "table", files, some))
+        stdout, _ = run(files / "many.csv", files / "many.csv", "--resamples", 10)
+        assert f"of F, 10 resamples of {said}\n" in stdout

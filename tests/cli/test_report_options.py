@@ -152,6 +152,40 @@ def test_evaluate_shows_verdicts_and_sounds_the_estimate(labelled: Path) -> None
     assert np.flatnonzero(samples[:, 1])[0] == round(0.26 * rate_hz)
 
 
+@pytest.mark.parametrize("option", [("--audio", "."), ("--combine", "30"), ()])
+def test_pages_count_what_the_table_counts(labelled: Path, option: tuple[str, ...]) -> None:
+    reference = "time_s,label\n0.25,KD\n0.27,KD\n0.5,HH\n0.51,OT\n1.7,SD\n99,SD\n99.5,OT\n"
+    (labelled / "a.csv").write_text(reference)
+    (labelled / "estimate" / "a.csv").write_text("time_s,label\n0.26,KD\n1.7,SD\n99,SD\n")
+    page, scores = labelled / "page.html", labelled / "scores.json"
+    options = [labelled if text == "." else text for text in option]
+    arguments = ("evaluate", labelled / "a.csv", labelled / "estimate" / "a.csv", *options)
+    run(*arguments, "--html", page, "--json", scores)
+    (result,) = json.loads(scores.read_text())["results"]
+    (total, *_) = result["sum"]["windows"]
+    data = data_of(page)
+    verdicts = [data["verdicts"][index] for index in data["items"]["verdict"]]
+    shown = [verdicts.count(verdict) for verdict in ("hit", "false alarm", "miss")]
+    assert shown == [total["tp"], total["fp"], total["fn"]]
+    assert data["unscored"] == result["unscored"]["reference"]
+
+
+def test_evaluate_does_not_write_over_the_recording(labelled: Path) -> None:
+    before = (labelled / "a.wav").read_bytes()
+    arguments = ("evaluate", labelled / "a.csv", labelled / "estimate" / "a.csv")
+    stderr = run(*arguments, "--sonify", labelled / "a.wav", code=2)
+    assert "a.wav: is a recording, it would be overwritten" in stderr
+    assert (labelled / "a.wav").read_bytes() == before
+
+
+def test_evaluate_refuses_wrong_names_before_scoring(labelled: Path) -> None:
+    arguments = ("evaluate", labelled / "a.csv", labelled / "estimate" / "a.csv")
+    scores = labelled / "scores.json"
+    stderr = run(*arguments, "--html", labelled / "x.txt", "--json", scores, code=2)
+    assert "x.txt: the file needs the suffix .html or .htm" in stderr
+    assert not scores.exists()
+
+
 def test_evaluate_without_recording_is_silent(labelled: Path) -> None:
     (labelled / "a.wav").unlink()
     page = labelled / "page.html"

@@ -98,12 +98,14 @@ def test_all_recordings_once_give_the_scores(rng: np.random.Generator) -> None:
 
 
 def test_intervals_are_percentiles_of_what_is_defined(rng: np.random.Generator) -> None:
-    evaluation = evaluate(*recordings(rng, 6, 0.015), EVERYTHING)
+    references, estimates = recordings(rng, 6, 0.015)
+    references["4"].append(Onset(98.0, "HH"))
+    evaluation = evaluate(references, estimates, EVERYTHING)
     settings = BootstrapSettings(n_resamples=300, seed=1, level=0.9)
     samples = resample_f(evaluation.file_counts, settings)
     (found,) = bootstrap([evaluation], settings)
     assert found.differences is None
-    assert np.isnan(samples[:, 2]).any()  # the only recording with hats is not always drawn
+    assert np.isnan(samples[:, 2]).any()  # the two recordings with hats are not always drawn
     for row, intervals in enumerate(found.intervals):
         for window, window_s in enumerate(EVERYTHING.windows_s):
             ends = np.nanquantile(samples[:, row, window], [0.05, 0.95])
@@ -137,6 +139,32 @@ def test_alike_recordings_leave_no_doubt_and_single_ones_no_interval() -> None:
     assert {interval for row in nothing.intervals for interval in row.values()} == {None}
 
 
+def test_rows_of_a_single_recording_have_no_interval() -> None:
+    events = {name: [Onset(1.0, "KD"), Onset(2.0, "KD")] for name in "abc"}
+    events["a"] += [Onset(3.0, "HH"), Onset(4.0, "HH")]
+    heard = {"a": [Onset(1.0, "KD"), Onset(3.0, "HH")], "b": events["b"]}
+    (found,) = bootstrap([evaluate(events, heard, EVERYTHING)])
+    kick, snare, hats, *others = (row[0.05] for row in found.intervals)
+    assert (snare, hats) == (None, None)
+    assert all(
+        interval is not None and interval.low < interval.high for interval in (kick, *others)
+    )
+    # Spurious events elsewhere make it more than one.
+    heard["c"] = [Onset(9.0, "HH")]
+    (found,) = bootstrap([evaluate(events, heard, EVERYTHING)])
+    assert found.intervals[2][0.05] is not None
+
+
+@pytest.mark.parametrize("both_empty", ["skip", "zero", "one"])
+def test_empty_recordings_are_drawn_where_they_count(both_empty: BothEmpty) -> None:
+    settings = EvaluationSettings("KD", (0.05,), both_empty=both_empty)
+    events: dict[str, list[Onset]] = {"a": [Onset(1.0, "KD"), Onset(2.0, "KD")], "b": [], "c": []}
+    (found,) = bootstrap([evaluate(events, {"a": events["a"][:1]}, settings)])
+    *rows, files = (row[0.05] for row in found.intervals)
+    assert set(rows) == {None}
+    assert (files is None) == (both_empty == "skip")
+
+
 def test_no_resamples_no_intervals(rng: np.random.Generator) -> None:
     evaluation = evaluate(*recordings(rng, 6, 0.015), EVERYTHING)
     found = bootstrap([evaluation, evaluation], BootstrapSettings(n_resamples=0))
@@ -150,8 +178,10 @@ def test_an_estimate_differs_from_itself_by_exactly_nothing(rng: np.random.Gener
     evaluation = evaluate(*recordings(rng, 6, 0.015), EVERYTHING)
     _, again = bootstrap([evaluation, evaluation])
     assert again.differences is not None
+    _, _, hats, *_ = again.differences  # in a single recording
     for row in again.differences:
-        assert all(difference == (0.0, (0.0, 0.0)) for difference in row.values())
+        interval = None if row is hats else (0.0, 0.0)
+        assert all(difference == (0.0, interval) for difference in row.values())
 
 
 def test_a_class_that_only_one_estimate_has_met(rng: np.random.Generator) -> None:

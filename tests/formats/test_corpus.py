@@ -165,3 +165,13 @@ def test_hash_follows_the_content(table: Path) -> None:
     before = corpus_sha256(read_corpus(table))
     table.write_text(TABLE + "a.wav,9,KD,,\n")
     assert corpus_sha256(read_corpus(table)) != before
+
+
+def test_names_that_repeat_are_kept_once(tmp_path: Path) -> None:
+    rows = ["file,time_s,label,annotator", *(f"a.wav,{i},snare drum,ann lee" for i in range(3))]
+    (tmp_path / "corpus.csv").write_text("\n".join(rows))
+    events = read_corpus(tmp_path / "corpus.csv").recordings["a.wav"]
+    # Millions of events would otherwise hold millions of strings.
+    assert len({id(onset.label) for onset in events}) == 1
+    assert len({id(onset.annotator) for onset in events}) == 1
+    assert [(onset.label, onset.annotator) for onset in events] == [("snare drum", "ann lee")] * 3

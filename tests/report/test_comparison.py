@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from softloc.evaluation import EvaluationSettings, evaluate
 from softloc.events import Onset
-from softloc.report import Comparison, Verdict, compare_recordings, list_events
+from softloc.report import (
+    Comparison,
+    Verdict,
+    compare_recordings,
+    list_events,
+    sum_summaries,
+)
 
 SETTINGS = EvaluationSettings(classes="as-written")
 
@@ -37,6 +43,21 @@ def test_counts_are_those_of_the_scores(reference: list[Onset], estimate: list[O
         timing = scores.per_class[label].timing
         assert summary.bias_ms == (None if timing is None else pytest.approx(timing.bias_ms))
         assert summary.sigma_ms == (None if timing is None else pytest.approx(timing.sigma_ms))
+
+
+@given(st.lists(st.tuples(events, events), max_size=4))
+def test_sums_are_those_of_the_scores(sides: list[tuple[list[Onset], list[Onset]]]) -> None:
+    references = {str(number): reference for number, (reference, _) in enumerate(sides)}
+    estimates = {str(number): estimate for number, (_, estimate) in enumerate(sides)}
+    total = evaluate(references, estimates, SETTINGS).total
+    comparisons = compare_recordings(references, estimates, SETTINGS)
+    found = sum_summaries([comparison.summarise() for _, comparison in comparisons])
+    assert found.counts == total.counts[0.050]
+    if total.timing is None:
+        assert (found.bias_ms, found.sigma_ms) == (None, None)
+    else:
+        expected = (total.timing.bias_ms, total.timing.sigma_ms)
+        assert (found.bias_ms, found.sigma_ms) == pytest.approx(expected, abs=1e-6)
 
 
 @given(events, events)

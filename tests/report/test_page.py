@@ -15,9 +15,10 @@ import pytest
 import soundfile
 
 from softloc.errors import SettingsError
-from softloc.evaluation import EvaluationSettings
+from softloc.evaluation import Counts, EvaluationSettings
 from softloc.events import Onset
 from softloc.report import (
+    ClassSummary,
     Comparison,
     IndexEntry,
     ReportSettings,
@@ -195,12 +196,28 @@ def test_the_audio_of_a_page_can_be_left_out(tmp_path: Path, recording: Path) ->
 def test_index_links_to_the_pages(tmp_path: Path) -> None:
     name = 'drums/100% "loud" #1'
     entry = IndexEntry(name, f"{name}.html", compare().summarise())
-    write_index(tmp_path / "index.html", "estimates", [entry])
+    write_index(tmp_path / "index.html", "estimates", [entry, entry], 0.05)
     elements = parse(tmp_path / "index.html")
     link = next(a["href"] for tag, a, _ in elements if tag == "a")
     assert link == "drums/100%25%20%22loud%22%20%231.html"
     cells = [text for tag, _, text in elements if tag == "td"]
     assert cells[:4] == ["2", "1", "1", "0.667"]
+    assert cells[16:20] == ["4", "2", "2", "0.667"]  # the sum
+    assert any("±50 ms · 2 recordings" in text for _, _, text in elements)
+
+
+def test_no_bias_has_no_minus(tmp_path: Path) -> None:
+    entry = IndexEntry("a", "a.html", ClassSummary(Counts(tp=1), -0.04, 0.0))
+    write_index(tmp_path / "index.html", "estimates", [entry], 0.05)
+    cells = [text for tag, _, text in parse(tmp_path / "index.html") if tag == "td"]
+    assert cells[6] == cells[14] == "+0.0"
+
+
+def test_signs_are_explained_where_there_are_verdicts(tmp_path: Path) -> None:
+    for comparison, explained in ((compare(), True), (list_events([Onset(0.5, "KD")]), False)):
+        write_report(tmp_path / "page.html", "a", comparison, None)
+        elements = parse(tmp_path / "page.html")
+        assert any(a.get("class") == "legend" for _, a, _ in elements) == explained
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from softloc.evaluation.recordings import (
 )
 from softloc.evaluation.report import AVERAGING, TOLERANCE_RULE, package_versions, to_json, to_rows
 from softloc.evaluation.resampling import (
+    FEW_RECORDINGS,
     BootstrapSettings,
     Difference,
     Interval,
@@ -31,6 +32,7 @@ from softloc.evaluation.velocity import VelocityError, VelocityRow, VelocityScor
 __all__ = [
     "AS_WRITTEN",
     "AVERAGING",
+    "FEW_RECORDINGS",
     "MATCHER",
     "TOLERANCE_RULE",
     "AlignOffset",

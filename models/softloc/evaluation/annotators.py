@@ -2,8 +2,9 @@
 
 Conventions
 -----------
-- Every event of the reference is searched for once, so labels of several annotators at the same
-  hit cannot all be found: one annotator at a time is scored.
+- Every event of the reference is searched for once, and every event of the estimate answers one,
+  so of several annotators' labels at the same hit one at most can match: one annotator at a time is
+  scored, on either side.
 - Labels without an annotator are those of the annotator ``""``.
 """
 
@@ -50,26 +51,32 @@ def select_annotator(corpus: Corpus, annotator: str) -> Corpus:
     return replace(corpus, recordings=kept)
 
 
-def refuse_several_annotators(references: Mapping[str, Sequence[Onset]]) -> None:
-    """Refuse references of which a recording has labels of more than one annotator.
+def refuse_several_annotators(
+    events: Mapping[str, Sequence[Onset]],
+    side: str = "the reference",
+    advice: str = "choose one with --annotator NAME",
+) -> None:
+    """Refuse events of which a recording has labels of more than one annotator.
 
     Parameters
     ----------
-    references : Mapping[str, sequence of Onset]
-        Reference events by recording.
+    events : Mapping[str, sequence of Onset]
+        Events of one side by recording.
+    side, advice : str
+        Which side, and what to do, for the message.
 
     Raises
     ------
     SettingsError
         If there are several; it names the recording and them.
     """
-    for name, onsets in references.items():
+    for name, onsets in events.items():
         known = _annotators(onsets)
         if len(known) > 1:
             listed = ", ".join(annotator or "(none)" for annotator in known)
             raise SettingsError(
-                f"{name} has labels of {len(known)} annotators, {listed}: each event would count "
-                "once for each; choose one with --annotator NAME"
+                f"{name}: {side} has labels of {len(known)} annotators, {listed}: each event would "
+                f"count once for each; {advice}"
             )
 
 

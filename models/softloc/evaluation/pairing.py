@@ -4,7 +4,8 @@ Conventions
 -----------
 - Recordings are matched by stem; ``.softloc`` at its end is dropped. Two single files belong
   together whatever they are called.
-- Where stems occur twice, the folders decide: the longer path must end with the shorter one.
+- Where stems occur twice, the very same name decides, else the folders: the longer path must end
+  with the shorter one.
 - A recording that a folder holds in several formats is read from the most exact one: CSV, then
   text, then MIDI.
 - What stays ambiguous is an error, never a guess.
@@ -81,7 +82,9 @@ def pair_recordings(reference: Corpus, estimate: Corpus, only: Sequence[str] = (
     if estimate.kind == "file" and len(references) == 1:
         partners = dict(zip(references, estimate.recordings, strict=True))
     else:
-        partners = _find_partners(list(references), _most_exact(estimate.recordings), estimate)
+        answers = estimate.recordings
+        known = _most_exact(answers) if estimate.kind == "folder" else list(answers)
+        partners = _find_partners(list(references), known, estimate)
     if not partners:
         raise AnnotationError(
             f"no estimate in {estimate.path} has the name of a recording in {reference.path} "
@@ -133,7 +136,9 @@ def _find_partners(
     partners: dict[str, str] = {}
     for name in references:
         candidates = by_stem.get(recording_stem(name), [])
-        if len(candidates) > 1:
+        if name in candidates:
+            candidates = [name]
+        elif len(candidates) > 1:
             candidates = [other for other in candidates if _same_end(name, other)]
             if len(candidates) > 1:
                 raise AnnotationError(

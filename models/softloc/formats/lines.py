@@ -81,14 +81,25 @@ def _refuse_encoding(path: Path, content: bytes, byte: int) -> NoReturn:
     )
 
 
-def content_lines(text: str) -> list[Line]:
+def split_lines(text: str) -> Iterator[str]:
+    """Lines of a text, one at a time: a corpus has millions."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
+
+
+def is_comment(line: str) -> bool:
+    """Whether a line carries nothing because it starts with ``#``."""
+    return "#" in line and line.lstrip().startswith("#")
+
+
+def content_lines(text: str) -> Iterator[Line]:
     """Lines that are neither blank nor comments, with their numbers."""
-    numbered = (Line(number, line) for number, line in enumerate(text.split("\n"), start=1))
-    return [
-        Line(number, line.rstrip("\r"))
-        for number, line in numbered
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
+    for number, line in enumerate(split_lines(text), start=1):
+        if not is_comment(line) and line.strip():
+            yield Line(number, line.rstrip("\r"))
 
 
 def is_number(field: str) -> bool:

@@ -180,16 +180,17 @@ def _read_document(path: Path, name: str | None, note_map: NoteMap | None) -> La
 def _read_text_file(path: Path, name: str | None) -> LabelFile:
     text = read_text(path)
     lines = content_lines(text)
-    if not lines:
+    first = next(lines, None)
+    if first is None:
         writable = name if name is not None and FORMATS[name].render is not None else None
         return LabelFile(writable or format_of_path(path) or "tsv", {None: []})
     names = name if name in FOREIGN_NAMES else None
     form = None if names else name
     rename = None if names is None else partial(rename_foreign, names=names)
-    if form in _TABLES or (form is None and _starts_table(lines[0].text)):
-        return LabelFile("csv", _read_table(text, lines, path, rename))
-    _refuse_prose(lines[0], path)
-    found, onsets = parse_plain(lines, path, form=form, rename=rename)
+    if form in _TABLES or (form is None and _starts_table(first.text)):
+        return LabelFile("csv", _read_table(text, first, path, rename))
+    _refuse_prose(first, path)
+    found, onsets = parse_plain([first, *lines], path, form=form, rename=rename)
     return LabelFile(found, {None: onsets})
 
 
@@ -205,13 +206,15 @@ def _starts_table(first: str) -> bool:
 
 
 def _read_table(
-    text: str, lines: list[Line], path: Path, rename: Callable[[Onset], Onset] | None
+    text: str, header: Line, path: Path, rename: Callable[[Onset], Onset] | None
 ) -> dict[str | None, list[Onset]]:
     recordings: dict[str | None, list[Onset]] = {}
-    if not has_file_column(lines[0].text):
+    if not has_file_column(header.text):
         recordings[None] = []
-    for file, onset in parse_table(text, lines, path, rename):
-        events = recordings.setdefault(file, [])
+    for file, onset in parse_table(text, header, path, rename):
+        events = recordings.get(file)
+        if events is None:
+            events = recordings[file] = []
         if onset is not None:
             events.append(onset)
     return recordings

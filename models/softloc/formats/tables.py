@@ -18,9 +18,11 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
+from softloc.errors import AnnotationError
 from softloc.events import Onset
 from softloc.formats.lines import (
     UNNAMED,
@@ -28,9 +30,11 @@ from softloc.formats.lines import (
     NotLabelsError,
     fail,
     has_decimal_comma,
+    is_comment,
     located,
     looks_like_number,
     parse_number,
+    split_lines,
 )
 from softloc.formats.plain import format_time
 from softloc.vocabulary import WRITE_NOTES, is_note_label, nearest_hint
@@ -80,7 +84,7 @@ def has_file_column(text: str) -> bool:
 
 def parse_table(
     text: str,
-    lines: Sequence[Line],
+    header: Line,
     path: Path,
     rename: Callable[[Onset], Onset] | None = None,
 ) -> Iterator[Row]:
@@ -90,8 +94,8 @@ def parse_table(
     ----------
     text : str
         The whole text, so that line numbers stay those of the file.
-    lines : sequence of Line
-        Its lines with content, at least one.
+    header : Line
+        Its first line with content, which need not be a header.
     path : Path
         Where they come from, for messages.
     rename : callable, optional
@@ -109,17 +113,14 @@ def parse_table(
     AnnotationError
         If a column is missing or a value cannot be read; the message names file and line.
     """
-    header = lines[0]
     named = not looks_like_number(header.text.split(_delimiter(header.text))[0].strip())
     if not named and has_decimal_comma(header.text):
         fail(path, header.number, f"{header.text!r}: decimals need a point, not a comma")
     columns = _find_columns(header, path) if named else {"time_s": 0, "label": 1}
     first_row = header.number + 1 if named else header.number
+    parser = _RowParser(columns, path)
     for number, fields in _split_rows(text, header.text, first_row, path):
-        values = {
-            name: fields[index].strip() for name, index in columns.items() if index < len(fields)
-        }
-        file, onset = _parse_row(values, columns, path, number)
+        file, onset = parser.parse(fields, number)
         if onset is not None and rename is not None:
             with located(path, number):
                 onset = rename(onset)
@@ -165,65 +166,101 @@ def _delimiter(header: str) -> str:
 
 def _split_rows(text: str, header: str, first: int, path: Path) -> Iterator[tuple[int, list[str]]]:
     # Comments become blank lines, so that the reader's line numbers stay those of the file.
-    lines = ["" if line.lstrip().startswith("#") else line for line in text.split("\n")]
-    body = [line.rstrip("\r") + "\n" for line in lines[first - 1 :]]
+    lines = islice(split_lines(text), first - 1, None)
+    body = ("\n" if is_comment(line) else line.rstrip("\r") + "\n" for line in lines)
     reader = csv.reader(body, delimiter=_delimiter(header), skipinitialspace=True, strict=True)
     row_starts = first
     try:
         for fields in reader:
-            if any(field.strip() for field in fields):
+            if any(map(str.strip, fields)):
                 yield row_starts, fields
             row_starts = first + reader.line_num
     except csv.Error as error:
         fail(path, row_starts, f"{error}: is a quotation mark missing?")
 
 
-def _parse_row(values: Mapping[str, str], columns: Mapping[str, int], path: Path, line: int) -> Row:
-    file = None
-    if "file" in columns:
-        if not values.get("file"):
-            fail(path, line, "the file column is empty")
-        file = PurePosixPath(values["file"].replace("\\", "/")).as_posix()
-        if not values.get("time_s") and not values.get("label"):
-            return file, None
-    return file, _parse_event(values, columns, path, line)
+class _RowParser:
+    """Parses rows; a corpus has millions, so names that repeat are parsed and kept once."""
 
+    def __init__(self, columns: Mapping[str, int], path: Path) -> None:
+        self.columns, self.path = columns, path
+        self.are_bare = columns.keys() <= {"file", "time_s", "label"}
+        self.files: dict[str, str] = {}
+        self.labels: dict[str, str] = {}
+        self.annotators: dict[str, str] = {}
 
-def _parse_event(
-    values: Mapping[str, str], columns: Mapping[str, int], path: Path, line: int
-) -> Onset:
-    def number(name: str) -> float | None:
-        field = values.get(name, "")
-        return parse_number(field, name, path, line) if field else None
+    def parse(self, fields: Sequence[str], line: int) -> Row:
+        n_fields = len(fields)
+        values = {
+            name: value
+            for name, index in self.columns.items()
+            if index < n_fields and (value := fields[index].strip())
+        }
+        file = None
+        if "file" in self.columns:
+            if "file" not in values:
+                fail(self.path, line, "the file column is empty")
+            file = self._file(values["file"])
+            if "time_s" not in values and "label" not in values:
+                return file, None
+        return file, self._event(values, line)
 
-    def whole(name: str) -> int | None:
-        value = number(name)
-        if value is not None and value != int(value):
-            fail(path, line, f"{name} is {values[name]}, not a whole number")
-        return None if value is None else int(value)
+    def _file(self, name: str) -> str:
+        known = self.files.get(name)
+        if known is None:
+            known = self.files[name] = PurePosixPath(name.replace("\\", "/")).as_posix()
+        return known
 
-    midi_note = whole("midi_note")
-    label = _whole_note(values.get("label", ""))
-    if not label:
-        if "label" in columns:
+    def _label(self, name: str) -> str:
+        known = self.labels.get(name)
+        if known is None:
+            known = self.labels[name] = _whole_note(name)
+        return known
+
+    def _event(self, values: Mapping[str, str], line: int) -> Onset:
+        path = self.path
+        midi_note = None if self.are_bare else self._whole(values, "midi_note", line)
+        if "label" in values:
+            label = self._label(values["label"])
+        elif "label" in self.columns:
             fail(path, line, "the label is empty")
-        label = UNNAMED if midi_note is None else str(midi_note)
-    softness = values.get("softness_ms", "")
-    time_s = parse_number(values.get("time_s", ""), "the time", path, line)
-    velocity, confidence, time_std_s = whole("velocity"), number("confidence"), number("time_std_s")
-    # Infinite softness means: train on the counts alone.
-    softness_ms = math.inf if softness.lower() == "inf" else number("softness_ms")
-    with located(path, line):
-        return Onset(
-            time_s,
-            label,
-            midi_note=midi_note,
-            velocity=velocity,
-            confidence=confidence,
-            time_std_s=time_std_s,
-            annotator=values.get("annotator") or None,
-            softness_ms=softness_ms,
-        )
+        else:
+            label = UNNAMED if midi_note is None else str(midi_note)
+        time_s = parse_number(values.get("time_s", ""), "the time", path, line)
+        if self.are_bare:
+            return Onset(time_s, label)
+        velocity = self._whole(values, "velocity", line)
+        confidence = self._number(values, "confidence", line)
+        time_std_s = self._number(values, "time_std_s", line)
+        # Infinite softness means: train on the counts alone.
+        infinite = values.get("softness_ms", "").lower() == "inf"
+        softness_ms = math.inf if infinite else self._number(values, "softness_ms", line)
+        annotator = values.get("annotator")
+        if annotator is not None:
+            annotator = self.annotators.setdefault(annotator, annotator)
+        try:
+            return Onset(
+                time_s,
+                label,
+                midi_note,
+                velocity,
+                confidence,
+                time_std_s,
+                annotator,
+                softness_ms,
+            )
+        except AnnotationError as error:
+            raise AnnotationError(f"{path}, line {line}: {error}") from error
+
+    def _number(self, values: Mapping[str, str], name: str, line: int) -> float | None:
+        field = values.get(name)
+        return None if field is None else parse_number(field, name, self.path, line)
+
+    def _whole(self, values: Mapping[str, str], name: str, line: int) -> int | None:
+        value = self._number(values, name, line)
+        if value is not None and value != int(value):
+            fail(self.path, line, f"{name} is {values[name]}, not a whole number")
+        return None if value is None else int(value)
 
 
 def _whole_note(label: str) -> str:

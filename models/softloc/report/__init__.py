@@ -2,12 +2,14 @@
 
 from softloc.report.chart_library import load_chart_library
 from softloc.report.comparison import (
+    ClassSummary,
     Comparison,
     Item,
     Verdict,
-    compare_events,
     compare_recordings,
     list_events,
+    list_matches,
+    sum_summaries,
 )
 from softloc.report.page import IndexEntry, ReportMedia, read_media, write_index, write_report
 from softloc.report.settings import ReportSettings
@@ -19,18 +21,20 @@ from softloc.report.sonification import (
 
 __all__ = [
     "SONIFICATION_FORMATS",
+    "ClassSummary",
     "Comparison",
     "IndexEntry",
     "Item",
     "ReportMedia",
     "ReportSettings",
     "Verdict",
-    "compare_events",
     "compare_recordings",
     "list_events",
+    "list_matches",
     "load_chart_library",
     "read_media",
     "sonification_format",
+    "sum_summaries",
     "write_index",
     "write_report",
     "write_sonification",

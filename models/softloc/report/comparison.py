@@ -2,8 +2,8 @@
 
 Conventions
 -----------
-- Estimates are matched to references class by class, with the matcher and the tolerance of the
-  scores (`softloc.evaluation`), so that a page and the printed table count the same.
+- The verdicts are those that the scores count (`softloc.evaluation.match_recordings`), combined
+  references and left out ends included, so that a page and the printed table say the same.
 - A pair is one item at the time of its reference; its error is estimate minus reference, positive
   is late. Items are sorted by time, then by class.
 - Times are whole microseconds, as in the scores.
@@ -11,6 +11,7 @@ Conventions
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,11 +19,11 @@ from enum import StrEnum
 import numpy as np
 
 from softloc.evaluation import (
-    Classes,
+    ClassMatches,
     Counts,
     EvaluationSettings,
-    choose_classes,
-    match_times,
+    RecordingMatches,
+    match_recordings,
 )
 from softloc.events import Onset
 from softloc.timebase import seconds_to_microseconds
@@ -134,36 +135,55 @@ class Comparison:
         )
 
 
-def compare_events(
-    reference: Sequence[Onset], estimate: Sequence[Onset], classes: Classes, tolerance_s: float
-) -> Comparison:
-    """Pair the events of one recording.
+def sum_summaries(summaries: Sequence[ClassSummary]) -> ClassSummary:
+    """Count the items of several recordings together, as if they were one.
 
     Parameters
     ----------
-    reference, estimate : sequence of Onset
-        Events of both sides.
-    classes : Classes
-        What is scored (`softloc.evaluation.choose_classes`).
+    summaries : sequence of ClassSummary
+        Of each.
+
+    Returns
+    -------
+    ClassSummary
+        Summed counts; bias and spread of all their hits.
+    """
+    counts = sum((summary.counts for summary in summaries), Counts())
+    timed = [summary for summary in summaries if summary.counts.tp]
+    if not timed:
+        return ClassSummary(counts, None, None)
+    n_hits = [summary.counts.tp for summary in timed]
+    biases_ms = np.array([summary.bias_ms for summary in timed], dtype=np.float64)
+    sigmas_ms = np.array([summary.sigma_ms for summary in timed], dtype=np.float64)
+    bias_ms = float(np.average(biases_ms, weights=n_hits))
+    variance = np.average(sigmas_ms**2 + (biases_ms - bias_ms) ** 2, weights=n_hits)
+    return ClassSummary(counts, bias_ms, float(np.sqrt(variance)))
+
+
+def list_matches(matches: RecordingMatches, tolerance_s: float) -> Comparison:
+    """List the verdicts on one recording.
+
+    Parameters
+    ----------
+    matches : RecordingMatches
+        Its hits, misses and false alarms (`softloc.evaluation.match_recording`).
     tolerance_s : float
-        To either side, seconds, inclusive.
+        Within which an estimate is a hit, seconds.
 
     Returns
     -------
     Comparison
-        Hits, misses and false alarms. Classes that neither side has are left out.
+        They as items. Classes that neither side has are left out.
     """
-    references, estimates = _by_class(reference, classes), _by_class(estimate, classes)
-    items: list[Item] = []
-    for label in classes.labels:
-        items.extend(_pair(label, references[label], estimates[label], tolerance_s))
+    items = [
+        item for label, own in matches.by_class.items() for item in _items_of_class(label, own)
+    ]
     present = {item.label for item in items}
-    unscored: dict[str, int] = {}
-    for onset in (*reference, *estimate):
-        if classes.fold(onset.label) is None:
-            unscored[onset.label] = unscored.get(onset.label, 0) + 1
+    unscored = Counter(
+        onset.label for onset in (*matches.unscored_reference, *matches.unscored_estimate)
+    )
     return Comparison(
-        classes=tuple(label for label in classes.labels if label in present),
+        classes=tuple(label for label in matches.by_class if label in present),
         items=_sorted(items),
         tolerance_s=tolerance_s,
         unscored=dict(sorted(unscored.items())),
@@ -174,8 +194,9 @@ def compare_recordings(
     references: Mapping[str, Sequence[Onset]],
     estimates: Mapping[str, Sequence[Onset]],
     settings: EvaluationSettings,
+    durations_s: Mapping[str, float] | None = None,
 ) -> Iterator[tuple[str, Comparison]]:
-    """Pair the events of each recording, in the classes and the tolerance of the scores.
+    """Say what became of every event, recording by recording, as the scores count them.
 
     Parameters
     ----------
@@ -183,6 +204,8 @@ def compare_recordings(
         Events by recording, as `softloc.evaluation.evaluate` takes them.
     settings : EvaluationSettings
         How they are scored; the first tolerance decides what is a hit.
+    durations_s : mapping, optional
+        As for `softloc.evaluation.evaluate`: later events of both sides are left out.
 
     Yields
     ------
@@ -193,17 +216,11 @@ def compare_recordings(
 
     Raises
     ------
-    SettingsError
-        If the vocabulary does not know a label.
+    AnnotationError, SettingsError
+        As from `softloc.evaluation.evaluate`.
     """
-    labels = [
-        {onset.label for onsets in side.values() for onset in onsets}
-        for side in (references, estimates)
-    ]
-    classes = choose_classes(settings.classes, *labels)
-    for name, reference in references.items():
-        estimate = estimates.get(name, ())
-        yield name, compare_events(reference, estimate, classes, settings.windows_s[0])
+    for name, matches in match_recordings(references, estimates, settings, durations_s):
+        yield name, list_matches(matches, settings.windows_s[0])
 
 
 def list_events(onsets: Iterable[Onset]) -> Comparison:
@@ -216,31 +233,13 @@ def list_events(onsets: Iterable[Onset]) -> Comparison:
     return Comparison(tuple(labels), _sorted(items))
 
 
-def _by_class(onsets: Iterable[Onset], classes: Classes) -> dict[str, list[Onset]]:
-    members: dict[str, list[Onset]] = {label: [] for label in classes.labels}
-    for onset in onsets:
-        label = classes.fold(onset.label)
-        if label is not None:
-            members[label].append(onset)
-    return members
-
-
-def _pair(
-    label: str, reference: Sequence[Onset], estimate: Sequence[Onset], tolerance_s: float
-) -> Iterator[Item]:
-    reference_us = seconds_to_microseconds([onset.time_s for onset in reference])
-    estimate_us = seconds_to_microseconds([onset.time_s for onset in estimate])
-    partner = dict(match_times(reference_us, estimate_us, tolerance_s).tolist())
-    for i, time_us in enumerate(reference_us.tolist()):
-        if i in partner:
-            j = partner[i]
-            yield Item(label, Verdict.HIT, time_us, int(estimate_us[j]), estimate[j])
-        else:
-            yield Item(label, Verdict.MISS, time_us)
-    matched = set(partner.values())
-    for j, onset in enumerate(estimate):
-        if j not in matched:
-            yield Item(label, Verdict.FALSE_ALARM, None, int(estimate_us[j]), onset)
+def _items_of_class(label: str, matches: ClassMatches) -> Iterator[Item]:
+    for reference, estimate in matches.hits:
+        yield Item(label, Verdict.HIT, _time_us(reference), _time_us(estimate), estimate)
+    for reference in matches.misses:
+        yield Item(label, Verdict.MISS, _time_us(reference))
+    for estimate in matches.false_alarms:
+        yield Item(label, Verdict.FALSE_ALARM, None, _time_us(estimate), estimate)
 
 
 def _sorted(items: Iterable[Item]) -> tuple[Item, ...]:

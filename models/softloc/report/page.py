@@ -32,7 +32,7 @@ from softloc.evaluation import package_versions
 from softloc.files import write_text_atomic
 from softloc.report.chart_library import load_chart_library
 from softloc.report.clicks import CLICK_S, DECAY_S, click_pitches
-from softloc.report.comparison import ClassSummary, Comparison, Verdict
+from softloc.report.comparison import ClassSummary, Comparison, Verdict, sum_summaries
 from softloc.report.embedding import EmbeddedAudio, embed_audio
 from softloc.report.pictures import (
     N_LEVELS,
@@ -166,9 +166,13 @@ def write_report(
 
 
 def write_index(
-    path: Path, title: str, entries: Sequence[IndexEntry], details: Mapping[str, str] | None = None
+    path: Path,
+    title: str,
+    entries: Sequence[IndexEntry],
+    tolerance_s: float,
+    details: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a table of the recordings with links to their pages, all or nothing.
+    """Write a table of the recordings with links to their pages, and their sum, all or nothing.
 
     Parameters
     ----------
@@ -178,6 +182,8 @@ def write_index(
         What was evaluated.
     entries : sequence of IndexEntry
         The recordings.
+    tolerance_s : float
+        Within which an estimate is a hit, seconds.
     details : mapping, optional
         Shown at the foot of the page.
     """
@@ -191,6 +197,8 @@ def write_index(
         style=Markup(style),  # noqa: S704 - our own file
         policy=_policy([], [style]),
         rows=rows,
+        total=_summary("sum", sum_summaries([entry.summary for entry in entries])),
+        tolerance=f"±{1000 * tolerance_s:g} ms",
         details=_provenance(details or {}),
     )
     write_text_atomic(path, text)
@@ -383,4 +391,5 @@ def _summary(name: str, summary: ClassSummary) -> dict[str, str]:
 
 
 def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.1f}".replace("-", "−")
+    # + 0.0: no minus zero
+    return "–" if value is None else f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")
