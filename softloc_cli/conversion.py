@@ -120,7 +120,12 @@ class Plan:
 
 
 def plan_conversion(
-    inputs: Sequence[Path], output: str | None, formats: tuple[str, ...], *, overwrite: bool
+    inputs: Sequence[Path],
+    output: str | None,
+    formats: tuple[str, ...],
+    *,
+    formats_are_given: bool = True,
+    overwrite: bool,
 ) -> Plan:
     """Settle inputs, formats and the place of the results.
 
@@ -132,6 +137,8 @@ def plan_conversion(
         What ``-o`` says; a slash at its end means a folder.
     formats : tuple of str
         As from `parse_formats`.
+    formats_are_given : bool
+        They stand on the command line; those of settings give way to the file to write.
     overwrite : bool
         Results may replace files in a folder.
 
@@ -148,7 +155,9 @@ def plan_conversion(
     items = [item for path in inputs for item in _expand(path)]
     alone = len(inputs) == 1 and not inputs[0].is_dir()
     if output is not None and alone and _names_file(output):
-        return Plan(items, (_format_of_file(Path(output), formats),), Path(output), None, overwrite)
+        path = Path(output)
+        wanted = formats if formats_are_given else _fitting_format(path, formats)
+        return Plan(items, (_format_of_file(path, wanted),), path, None, overwrite)
     if output == str(_STDOUT):
         raise SettingsError("-o - prints one label file, not several")
     if not formats:
@@ -177,6 +186,15 @@ def _expand(path: Path) -> Iterator[Item]:
 def _names_file(output: str) -> bool:
     is_folder = output.endswith(("/", os.sep)) or Path(output).is_dir()
     return output == str(_STDOUT) or (Path(output).suffix != "" and not is_folder)
+
+
+def _fitting_format(output: Path, formats: tuple[str, ...]) -> tuple[str, ...]:
+    """Keep the formats if a file can have them, else none."""
+    try:
+        chosen = _format_of_file(output, formats)
+    except SettingsError:
+        return ()
+    return formats if output != _STDOUT or FORMATS[chosen].is_text else ()
 
 
 def _format_of_file(output: Path, formats: tuple[str, ...]) -> str:
