@@ -172,7 +172,8 @@ class Session:
         label = self._fold[onset.label]
         if label is None:
             return None
-        note = onset.midi_note if label == onset.label else note_of_label(label)
+        own_note = onset.midi_note if label == onset.label else note_of_label(label)
+        note = self._recipe.notes.get(label, own_note)
         time_s = max(0.0, onset.time_s + self._recipe.time_offset_s)
         return dataclasses.replace(onset, label=label, midi_note=note, time_s=time_s)
 
