@@ -28,7 +28,6 @@ from softloc.formats import (
     LabelFile,
     Provenance,
     WriteContext,
-    format_named,
     format_of_path,
     label_files,
     lost_fields,
@@ -213,22 +212,6 @@ def _format_of_file(output: Path, formats: tuple[str, ...]) -> str:
             "the folder of the results with -o"
         )
     return chosen
-
-
-def parse_formats(text: str | None) -> tuple[str, ...]:
-    """Names of formats from ``-f mid,csv``; empty where none is given.
-
-    Raises
-    ------
-    SettingsError
-        If one is unknown, or only read.
-    """
-    parts = [part.strip().lower() for part in (text or "").split(",")]
-    names = [format_named(part).name for part in parts if part]
-    for name in names:
-        if name not in WRITABLE:
-            raise SettingsError(f"{name} is only read: -f takes {', '.join(WRITABLE)}")
-    return tuple(dict.fromkeys(names))
 
 
 @dataclass(slots=True)

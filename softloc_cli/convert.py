@@ -13,7 +13,8 @@ from softloc.formats.lines import NotLabelsError
 from softloc.vocabulary import load_note_map
 from softloc_cli.config import is_given, prefer_given
 from softloc_cli.console import ExitCode, progress, report, shorten, user_errors
-from softloc_cli.conversion import Converter, Plan, parse_formats, plan_conversion
+from softloc_cli.conversion import Converter, Plan, plan_conversion
+from softloc_cli.outputs import parse_formats
 
 
 def _print_formats(wanted: bool) -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PurePosixPath
 
 from softloc.errors import SettingsError
-from softloc.formats import ALIASES, FORMATS, WRITABLE, format_of_path
+from softloc.formats import FORMATS, WRITABLE, format_named, format_of_path
 from softloc.vocabulary import nearest_hint
 from softloc_cli.inputs import STANDARD_STREAM, Item, as_path
 from softloc_cli.report_options import NO_CHECKS, CheckOptions
@@ -157,16 +157,13 @@ def parse_formats(text: str | None) -> tuple[str, ...]:
     Raises
     ------
     SettingsError
-        If one is unknown.
+        If one is unknown, or only read.
     """
-    names = []
-    for part in (text or "").split(","):
-        name = ALIASES.get(part.strip().lower(), part.strip().lower())
-        if name and name not in WRITABLE:
-            known = (*ALIASES, *WRITABLE)
-            raise SettingsError(f"unknown format {part.strip()!r}{nearest_hint(name, known)}")
-        if name:
-            names.append(name)
+    parts = [part.strip().lower() for part in (text or "").split(",")]
+    names = [format_named(part).name for part in parts if part]
+    for name in names:
+        if name not in WRITABLE:
+            raise SettingsError(f"{name} is only read: -f takes {', '.join(WRITABLE)}")
     return tuple(dict.fromkeys(names))
 
 
