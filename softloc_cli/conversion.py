@@ -260,7 +260,10 @@ class Converter:
                 provenance = self._provenance(item, content, recording, missing)
                 for path, name in missing:
                     self._refuse_written(path, item)
-                    self._write(path, name, onsets, provenance)
+                    try:
+                        self._write(path, name, onsets, provenance)
+                    except (AnnotationError, SettingsError) as error:
+                        raise type(error)(f"{item.source}: {error}") from error
                 n_events += len(onsets)
                 n_written += len(missing)
         if not n_written:
@@ -373,13 +376,13 @@ def _find_recording(audio: Path, name: str, folder: PurePosixPath) -> Path:
 
 def _with_audio(known: Provenance, path: Path, *, hashed: bool) -> Provenance:
     from softloc.audio import audio_duration_s, read_blocks
-    from softloc.files import sha256_of_files
+    from softloc.files import file_sha256, readable_name
 
     first = next(read_blocks(path), None)
     return replace(
         known,
-        recording=path.name,
+        recording=readable_name(path),
         duration_s=audio_duration_s(path),
         sample_rate_hz=known.sample_rate_hz if first is None else float(first.sample_rate_hz),
-        sha256=sha256_of_files(path.parent, [path.name]) if hashed else known.sha256,
+        sha256=file_sha256(path) if hashed else known.sha256,
     )

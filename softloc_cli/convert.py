@@ -106,6 +106,8 @@ def convert(
         )
         if overwrite and skip_existing:
             raise SettingsError("--overwrite and --skip-existing contradict each other")
+        if audio is not None and not audio.exists():
+            raise SettingsError(f"--audio {audio}: no such file or folder")
         plan = plan_conversion(
             inputs,
             output,
