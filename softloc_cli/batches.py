@@ -235,7 +235,7 @@ class _Survey:
             if target.path == STANDARD_STREAM:
                 continue
             self.targets.append(_hash(_key(target.path)))
-            if look_for_results and not target.is_named and target.path.exists():
+            if look_for_results and not target.is_named and target.exists():
                 self.existing.add(target.path)
 
     def suspects(self) -> frozenset[int]:

@@ -55,6 +55,10 @@ class Target:
     label: str | None = None
     is_named: bool = False
 
+    def exists(self) -> bool:
+        """Whether there is such a file; a name that cannot be one, as it is too long, is none."""
+        return os.path.exists(self.path)  # noqa: PTH110 - Path's raises for such a name
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -76,7 +80,7 @@ class Job:
         left = tuple(
             target
             for target in self.targets
-            if target.path == STANDARD_STREAM or not target.path.exists()
+            if target.path == STANDARD_STREAM or not target.exists()
         )
         return replace(self, targets=left)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import typer
 
 from softloc.errors import SettingsError, SoftLocError
-from softloc.files import file_sha256, remove_unfinished
+from softloc.files import file_sha256, readable_name, remove_unfinished
 from softloc.formats import Provenance, WriteContext, render_file, render_text, write_onsets
 from softloc.vocabulary import (
     DRUM_VOCABULARIES,
@@ -185,7 +185,7 @@ class Session:
         return Provenance(
             model_id=Path(self._recipe.model).stem,
             vocabulary=",".join(written),
-            recording=None if recorded is None else recorded.name,
+            recording=None if recorded is None else readable_name(recorded),
             sha256=None if hashed is None else file_sha256(hashed),
             duration_s=found.duration_s,
             sample_rate_hz=found.sample_rate_hz,
