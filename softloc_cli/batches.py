@@ -255,7 +255,7 @@ def _key(path: Path) -> str:
         return "-"
     text = (
         os.path.realpath(path)
-        if path.is_symlink()
+        if os.path.islink(path)  # noqa: PTH114 - Path's raises for a name too long
         else f"{_real_folder(Path.cwd() / path.parent)}/{path.name}"
     )
     if sys.platform in ("darwin", "win32"):  # where names that differ only in case are one file
