@@ -185,8 +185,8 @@ class Batch:
                 raise SettingsError(f"{path}: is a recording, it would be overwritten")
             if key in writers:
                 raise SettingsError(
-                    f"{writers[key]} and {writer} would both be written to {path}; "
-                    f"--name can tell them apart"
+                    f"{writers[key]} and {writer} would both be written to {path}; one of "
+                    f"them needs another name or folder"
                 )
             if _hash(key) in suspects:
                 writers[key] = writer
@@ -235,7 +235,7 @@ class _Survey:
             if target.path == STANDARD_STREAM:
                 continue
             self.targets.append(_hash(_key(target.path)))
-            if look_for_results and target.path.exists():
+            if look_for_results and not target.is_named and target.exists():
                 self.existing.add(target.path)
 
     def suspects(self) -> frozenset[int]:
@@ -255,7 +255,7 @@ def _key(path: Path) -> str:
         return "-"
     text = (
         os.path.realpath(path)
-        if path.is_symlink()
+        if os.path.islink(path)  # noqa: PTH114 - Path's raises for a name too long
         else f"{_real_folder(Path.cwd() / path.parent)}/{path.name}"
     )
     if sys.platform in ("darwin", "win32"):  # where names that differ only in case are one file

@@ -125,10 +125,15 @@ def use_settings(context: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
+def is_given(context: typer.Context, parameter: str) -> bool:
+    """Whether a parameter of a command stands on the command line."""
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def prefer_given(context: typer.Context, **flags: bool) -> tuple[bool, ...]:
     """Of flags that contradict each other, let those on the command line win over the set ones."""
-    sources = {name: context.get_parameter_source(name) for name in flags}
-    given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    given = {name for name in flags if is_given(context, name)}
     return tuple(value and (not given or name in given) for name, value in flags.items())
 
 

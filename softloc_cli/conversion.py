@@ -28,7 +28,6 @@ from softloc.formats import (
     LabelFile,
     Provenance,
     WriteContext,
-    format_named,
     format_of_path,
     label_files,
     lost_fields,
@@ -120,7 +119,12 @@ class Plan:
 
 
 def plan_conversion(
-    inputs: Sequence[Path], output: str | None, formats: tuple[str, ...], *, overwrite: bool
+    inputs: Sequence[Path],
+    output: str | None,
+    formats: tuple[str, ...],
+    *,
+    formats_are_given: bool = True,
+    overwrite: bool,
 ) -> Plan:
     """Settle inputs, formats and the place of the results.
 
@@ -132,6 +136,8 @@ def plan_conversion(
         What ``-o`` says; a slash at its end means a folder.
     formats : tuple of str
         As from `parse_formats`.
+    formats_are_given : bool
+        They stand on the command line; those of settings give way to the file to write.
     overwrite : bool
         Results may replace files in a folder.
 
@@ -148,7 +154,9 @@ def plan_conversion(
     items = [item for path in inputs for item in _expand(path)]
     alone = len(inputs) == 1 and not inputs[0].is_dir()
     if output is not None and alone and _names_file(output):
-        return Plan(items, (_format_of_file(Path(output), formats),), Path(output), None, overwrite)
+        path = Path(output)
+        wanted = formats if formats_are_given else _fitting_format(path, formats)
+        return Plan(items, (_format_of_file(path, wanted),), path, None, overwrite)
     if output == str(_STDOUT):
         raise SettingsError("-o - prints one label file, not several")
     if not formats:
@@ -179,6 +187,15 @@ def _names_file(output: str) -> bool:
     return output == str(_STDOUT) or (Path(output).suffix != "" and not is_folder)
 
 
+def _fitting_format(output: Path, formats: tuple[str, ...]) -> tuple[str, ...]:
+    """Keep the formats if a file can have them, else none."""
+    try:
+        chosen = _format_of_file(output, formats)
+    except SettingsError:
+        return ()
+    return formats if output != _STDOUT or FORMATS[chosen].is_text else ()
+
+
 def _format_of_file(output: Path, formats: tuple[str, ...]) -> str:
     if len(formats) > 1:
         raise SettingsError(f"{output} is one file, -f {','.join(formats)} asks for several")
@@ -195,22 +212,6 @@ def _format_of_file(output: Path, formats: tuple[str, ...]) -> str:
             "the folder of the results with -o"
         )
     return chosen
-
-
-def parse_formats(text: str | None) -> tuple[str, ...]:
-    """Names of formats from ``-f mid,csv``; empty where none is given.
-
-    Raises
-    ------
-    SettingsError
-        If one is unknown, or only read.
-    """
-    parts = [part.strip().lower() for part in (text or "").split(",")]
-    names = [format_named(part).name for part in parts if part]
-    for name in names:
-        if name not in WRITABLE:
-            raise SettingsError(f"{name} is only read: -f takes {', '.join(WRITABLE)}")
-    return tuple(dict.fromkeys(names))
 
 
 @dataclass(slots=True)
@@ -259,7 +260,10 @@ class Converter:
                 provenance = self._provenance(item, content, recording, missing)
                 for path, name in missing:
                     self._refuse_written(path, item)
-                    self._write(path, name, onsets, provenance)
+                    try:
+                        self._write(path, name, onsets, provenance)
+                    except (AnnotationError, SettingsError) as error:
+                        raise type(error)(f"{item.source}: {error}") from error
                 n_events += len(onsets)
                 n_written += len(missing)
         if not n_written:
@@ -372,13 +376,13 @@ def _find_recording(audio: Path, name: str, folder: PurePosixPath) -> Path:
 
 def _with_audio(known: Provenance, path: Path, *, hashed: bool) -> Provenance:
     from softloc.audio import audio_duration_s, read_blocks
-    from softloc.files import sha256_of_files
+    from softloc.files import file_sha256, readable_name
 
     first = next(read_blocks(path), None)
     return replace(
         known,
-        recording=path.name,
+        recording=readable_name(path),
         duration_s=audio_duration_s(path),
         sample_rate_hz=known.sample_rate_hz if first is None else float(first.sample_rate_hz),
-        sha256=sha256_of_files(path.parent, [path.name]) if hashed else known.sha256,
+        sha256=file_sha256(path) if hashed else known.sha256,
     )

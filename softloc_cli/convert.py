@@ -11,17 +11,21 @@ from softloc.errors import SettingsError, SoftLocError
 from softloc.formats import FORMATS, WRITABLE, format_named, formats_table
 from softloc.formats.lines import NotLabelsError
 from softloc.vocabulary import load_note_map
+from softloc_cli.config import is_given, prefer_given
 from softloc_cli.console import ExitCode, progress, report, shorten, user_errors
-from softloc_cli.conversion import Converter, Plan, parse_formats, plan_conversion
+from softloc_cli.conversion import Converter, Plan, plan_conversion
+from softloc_cli.outputs import parse_formats
 
 
 def _print_formats(wanted: bool) -> None:
     if wanted:
-        typer.echo(formats_table(), nl=False)
+        with user_errors():
+            typer.echo(formats_table(), nl=False)
         raise typer.Exit
 
 
 def convert(
+    context: typer.Context,
     inputs: Annotated[
         list[Path],
         typer.Argument(
@@ -97,9 +101,20 @@ def convert(
     """
     del list_formats  # its callback has done the work
     with user_errors():
+        overwrite, skip_existing = prefer_given(
+            context, overwrite=overwrite, skip_existing=skip_existing
+        )
         if overwrite and skip_existing:
             raise SettingsError("--overwrite and --skip-existing contradict each other")
-        plan = plan_conversion(inputs, output, parse_formats(formats), overwrite=overwrite)
+        if audio is not None and not audio.exists():
+            raise SettingsError(f"--audio {audio}: no such file or folder")
+        plan = plan_conversion(
+            inputs,
+            output,
+            parse_formats(formats),
+            formats_are_given=is_given(context, "formats"),
+            overwrite=overwrite,
+        )
         converter = Converter(
             plan,
             source_format=None if source_format is None else format_named(source_format).name,

@@ -14,7 +14,8 @@ import typer
 
 from softloc.errors import AudioError, CheckpointError, SettingsError
 from softloc_cli import __version__
-from softloc_cli.console import ExitCode, progress, report, user_errors
+from softloc_cli.console import ExitCode, progress, report, shorten, user_errors
+from softloc_cli.inputs import find_items
 
 if TYPE_CHECKING:
     from softloc.diagnosis import Diagnosis, Level
@@ -29,10 +30,16 @@ _WIDTH = 11
 
 def doctor(
     files: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="FILE", help="Recordings, or folders of them."),
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE...",
+            help="Recordings, folders, or quoted patterns such as 'takes/**/*.wav'.",
+        ),
     ] = None,
     *,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="Search sub-folders of folders, too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all as JSON.")] = False,
 ) -> None:
     """Say how a recording will be read: decoder, tags, lengths, the shift that is corrected, level.
@@ -43,26 +50,16 @@ def doctor(
     """
     with user_errors():
         if files:
-            _examine(_expand(files), as_json=as_json)
+            _examine(_find(files, recursive=recursive), as_json=as_json)
         else:
             _examine_installation(as_json=as_json)
 
 
-def _expand(files: Sequence[Path]) -> list[Path]:
-    from softloc.audio import AUDIO_SUFFIXES
-
-    missing = [str(path) for path in files if not path.exists()]
+def _find(names: Sequence[str], *, recursive: bool) -> list[Path]:
+    found = [item.source for item in find_items(names, recursive=recursive)]
+    missing = [str(path) for path in found if not path.exists()]
     if missing:
-        raise SettingsError(f"no such file or folder: {', '.join(missing)}")
-    found: list[Path] = []
-    for path in files:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = sorted(child for child in path.iterdir() if child.suffix.lower() in AUDIO_SUFFIXES)
-        if not inside:
-            raise SettingsError(f"{path}: holds no recording")
-        found += inside
+        raise SettingsError(f"no such file or folder: {shorten(missing)}")
     return found
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PurePosixPath
 
 from softloc.errors import SettingsError
-from softloc.formats import ALIASES, FORMATS, WRITABLE, format_of_path
+from softloc.formats import FORMATS, WRITABLE, format_named, format_of_path
 from softloc.vocabulary import nearest_hint
 from softloc_cli.inputs import STANDARD_STREAM, Item, as_path
 from softloc_cli.report_options import NO_CHECKS, CheckOptions
@@ -46,11 +46,18 @@ class Target:
         Name in `WRITABLE`, `PAGE` or `CLICKS`.
     label : str or None
         The only class that it holds; None holds all.
+    is_named : bool
+        The user gave this very name, so what has it is replaced.
     """
 
     path: Path
     format: str
     label: str | None = None
+    is_named: bool = False
+
+    def exists(self) -> bool:
+        """Whether there is such a file; a name that cannot be one, as it is too long, is none."""
+        return os.path.exists(self.path)  # noqa: PTH110 - Path's raises for such a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ class Job:
         left = tuple(
             target
             for target in self.targets
-            if target.path == STANDARD_STREAM or not target.path.exists()
+            if target.path == STANDARD_STREAM or not target.exists()
         )
         return replace(self, targets=left)
 
@@ -111,14 +118,15 @@ class Naming:
 
     def _checks(self, item: Item) -> Iterator[Target]:
         files = self.checks.files(PurePosixPath(item.folder.as_posix()) / item.stem)
+        named = self.checks.named_files()
         if files.html is not None:
-            yield Target(files.html, PAGE)
+            yield Target(files.html, PAGE, is_named=files.html in named)
         if files.sonified is not None:
-            yield Target(files.sonified, CLICKS)
+            yield Target(files.sonified, CLICKS, is_named=files.sonified in named)
 
     def _targets(self, item: Item) -> Iterator[Target]:
         if self.file is not None:
-            yield Target(self.file, self.formats[0])
+            yield Target(self.file, self.formats[0], is_named=True)
             return
         folder = item.source.parent if self.folder is None else self.folder / item.folder
         for name in self.formats:
@@ -153,16 +161,13 @@ def parse_formats(text: str | None) -> tuple[str, ...]:
     Raises
     ------
     SettingsError
-        If one is unknown.
+        If one is unknown, or only read.
     """
-    names = []
-    for part in (text or "").split(","):
-        name = ALIASES.get(part.strip().lower(), part.strip().lower())
-        if name and name not in WRITABLE:
-            known = (*ALIASES, *WRITABLE)
-            raise SettingsError(f"unknown format {part.strip()!r}{nearest_hint(name, known)}")
-        if name:
-            names.append(name)
+    parts = [part.strip().lower() for part in (text or "").split(",")]
+    names = [format_named(part).name for part in parts if part]
+    for name in names:
+        if name not in WRITABLE:
+            raise SettingsError(f"{name} is only read: -f takes {', '.join(WRITABLE)}")
     return tuple(dict.fromkeys(names))
 
 
@@ -226,7 +231,7 @@ def choose_naming(
         if not alone:
             raise SettingsError("a recording from standard input among others needs -o FOLDER")
         path, output = STANDARD_STREAM, "-"
-    if path is not None and _names_file(path, output or "", alone=alone):
+    if output is not None and path is not None and names_file(output, alone=alone):
         if not alone:
             if path == STANDARD_STREAM:
                 raise SettingsError("-o - writes one recording to standard output, not several")
@@ -255,15 +260,33 @@ def _naming_by_pattern(
     return Naming(formats or (MIDI,), folder=folder, pattern=pattern, classes=wanted)
 
 
-def _names_file(path: Path, written: str, *, alone: bool) -> bool:
-    """Whether ``-o`` means a file (or standard output) rather than a folder."""
+def names_file(output: str, *, alone: bool) -> bool:
+    """Whether ``-o`` means a file (or standard output) rather than a folder.
+
+    Parameters
+    ----------
+    output : str
+        What it says.
+    alone : bool
+        There is a single recording, given by name.
+    """
+    path = as_path(output)
     if path == STANDARD_STREAM:
         return True
-    if path.is_dir() or written.endswith(("/", os.sep)):
+    if path.is_dir() or output.endswith(("/", os.sep)):
         return False
     if alone:
         return path.suffix != ""
     return not path.exists() and format_of_path(path) is not None
+
+
+def fitting_format(output: str, formats: tuple[str, ...]) -> tuple[str, ...]:
+    """Keep the formats if the file that ``-o`` names can have them, else none."""
+    try:
+        _single_format(as_path(output), formats)
+    except SettingsError:
+        return ()
+    return formats
 
 
 def _single_format(path: Path, formats: tuple[str, ...]) -> str:

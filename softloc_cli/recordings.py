@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import typer
 
 from softloc.errors import SettingsError, SoftLocError
-from softloc.files import file_sha256, remove_unfinished
+from softloc.files import file_sha256, readable_name, remove_unfinished
 from softloc.formats import Provenance, WriteContext, render_file, render_text, write_onsets
 from softloc.vocabulary import (
     DRUM_VOCABULARIES,
@@ -172,7 +172,8 @@ class Session:
         label = self._fold[onset.label]
         if label is None:
             return None
-        note = onset.midi_note if label == onset.label else note_of_label(label)
+        own_note = onset.midi_note if label == onset.label else note_of_label(label)
+        note = self._recipe.notes.get(label, own_note)
         time_s = max(0.0, onset.time_s + self._recipe.time_offset_s)
         return dataclasses.replace(onset, label=label, midi_note=note, time_s=time_s)
 
@@ -184,7 +185,7 @@ class Session:
         return Provenance(
             model_id=Path(self._recipe.model).stem,
             vocabulary=",".join(written),
-            recording=None if recorded is None else recorded.name,
+            recording=None if recorded is None else readable_name(recorded),
             sha256=None if hashed is None else file_sha256(hashed),
             duration_s=found.duration_s,
             sample_rate_hz=found.sample_rate_hz,

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from softloc.errors import AnnotationError, SettingsError
+from softloc.files import readable_name
 from softloc_cli.console import report
 from softloc_cli.report_options import CheckFiles, CheckOptions
 
@@ -37,7 +38,7 @@ def write_transcription_checks(
     from softloc.report import list_events, read_media, write_report, write_sonification
 
     if files.html is not None:
-        name = recording.name if isinstance(recording, Path) else "standard input"
+        name = readable_name(recording) if isinstance(recording, Path) else "standard input"
         media = read_media(recording)
         write_report(files.html, name, list_events(onsets), media, details=details)
     if files.sonified is not None:

@@ -108,6 +108,11 @@ class CheckOptions:
             self._file(self.html, place, ".html"), self._file(self.sonify, place, ".clicks.wav")
         )
 
+    def named_files(self) -> tuple[Path, ...]:
+        """Those that the user named as files, not by a folder."""
+        texts = () if self.several else (self.html, self.sonify)
+        return tuple(Path(text) for text in texts if text is not None and _may_be_file(text))
+
     def _file(self, text: str | None, place: PurePosixPath, suffix: str) -> Path | None:
         if text is None:
             return None

@@ -18,14 +18,15 @@ from softloc.formats import WRITABLE
 from softloc.formats.midi import DEFAULT_TEMPO_BPM
 from softloc.vocabulary import parse_note_map
 from softloc_cli.batches import Batch, Existing, parse_shard
-from softloc_cli.config import prefer_given, use_settings
+from softloc_cli.config import is_given, prefer_given, use_settings
 from softloc_cli.console import draws_bar, progress, user_errors
 from softloc_cli.inputs import Item, as_path, find_items, find_listed, is_alone
 from softloc_cli.job_log import JobLog, Tally
 from softloc_cli.outputs import (
     Job,
-    Naming,
     choose_naming,
+    fitting_format,
+    names_file,
     parse_formats,
     parse_pattern,
 )
@@ -114,7 +115,7 @@ def transcribe(
         str | None,
         typer.Option(
             metavar="MAP",
-            help="MIDI notes: gm, roland-td, adtof5, a file, or pairs such as kick=36,clap=39.",
+            help="MIDI notes: gm, roland-td, adtof5, a file, or pairs such as KD=35,TT=47.",
         ),
     ] = None,
     tempo: Annotated[
@@ -162,17 +163,22 @@ def transcribe(
         if quiet and verbose:
             raise SettingsError("--quiet and --verbose contradict each other")
         n_workers = count_workers(jobs)
+        alone = files_from is None and is_alone(names)
         pattern = None if name is None else parse_pattern(name)
+        wanted = parse_formats(formats)
+        if output is not None and is_given(context, "output") and names_file(output, alone=alone):
+            # What settings say of results in general gives way to the one that is named.
+            pattern = pattern if is_given(context, "name") else None
+            wanted = wanted if is_given(context, "formats") else fitting_format(output, wanted)
         recipe = Recipe(
             model=model,
             device=device,
-            formats=parse_formats(formats),
+            formats=wanted,
             notes={} if note_map is None else parse_note_map(note_map),
             classes=classes,
             tempo_bpm=tempo,
             time_offset_s=time_offset / 1000,
         )
-        alone = files_from is None and is_alone(names)
         naming = choose_naming(
             output,
             recipe.formats,
@@ -186,7 +192,7 @@ def transcribe(
         overwrite, skip_existing = prefer_given(
             context, overwrite=overwrite, skip_existing=skip_existing
         )
-        existing = _what_of_existing(naming, overwrite=overwrite, skip=skip_existing)
+        existing = _what_of_existing(overwrite=overwrite, skip=skip_existing)
         part = None if shard is None else parse_shard(shard)
         with contextlib.ExitStack() as stack:
             with _bar("looking for recordings", None, quiet=quiet) as advance:
@@ -213,12 +219,12 @@ def _check_inputs(names: list[str], files_from: str | None) -> list[str]:
     return names
 
 
-def _what_of_existing(naming: Naming, *, overwrite: bool, skip: bool) -> Existing:
+def _what_of_existing(*, overwrite: bool, skip: bool) -> Existing:
     if overwrite and skip:
         raise SettingsError("--overwrite and --skip-existing contradict each other")
     if skip:
         return Existing.SKIP
-    return Existing.REPLACE if overwrite or naming.file is not None else Existing.REFUSE
+    return Existing.REPLACE if overwrite else Existing.REFUSE
 
 
 def _find(names: list[str], files_from: str | None, *, recursive: bool) -> Iterator[Item]:

@@ -286,6 +286,8 @@ def _serve(connection: Connection, open_session: Callable[[], Session[Any, Any]]
         connection.send("ready")
         while True:
             connection.send(session(connection.recv()))
+    # Nothing is half written any more: a signal shall not disturb libraries that tidy up.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _unforeseen(error: Exception) -> SoftLocError:

@@ -57,6 +57,7 @@ def test_what_hides_events_is_a_warning(tmp_path: Path, make: object, sentence: 
     ("make", "rate_hz", "sentence"),
     [
         (lambda x: 4 * x, RATE_HZ, "dB beyond full scale, and is kept"),
+        (lambda x: np.clip(9 * x, -3, 3), RATE_HZ, "9.5 dB beyond full scale, and is kept"),
         (lambda x: x + 0.1, RATE_HZ, "DC offset of +0.1"),
         (lambda x: x, 8_000, "nothing above 4 kHz"),
     ],

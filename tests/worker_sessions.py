@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import time
@@ -39,6 +40,16 @@ def fail_to_open() -> Callable[[int], int]:
 def die_when_opened() -> Callable[[int], int]:
     os.kill(os.getpid(), signal.SIGKILL)
     return abs
+
+
+def slow_to_leave() -> Callable[[Path], None]:
+    """Touch a file, and leave the process as slowly as a large library that tidies up."""
+
+    def leave(path: Path) -> None:
+        path.touch()
+        time.sleep(60)
+
+    return lambda path: atexit.register(leave, path) and None
 
 
 def write_slowly() -> Callable[[Path], None]:

@@ -108,9 +108,9 @@ class _Meter:
         self._energy += float(np.square(block, dtype=np.float64).sum()) / self._n_channels
         self._mono_energy += float(np.square(mono, dtype=np.float64).sum())
         self._sum += float(mono.sum(dtype=np.float64))
-        self._clipped += int(
-            np.count_nonzero((magnitude[1:] >= FULL_SCALE) & (block[1:] == block[:-1]))
-        )
+        # What is louder than full scale was not cut off there: only floats hold it.
+        is_full = np.abs(magnitude[1:] - 1) <= 1 - FULL_SCALE
+        self._clipped += int(np.count_nonzero(is_full & (block[1:] == block[:-1])))
 
     def level(self) -> Level:
         rms, mono_rms = (

@@ -87,6 +87,11 @@ def write_bytes_atomic(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def readable_name(path: Path) -> str:
+    """Name of a file as text for documents: what is no UTF-8 in it becomes U+FFFD."""
+    return os.fsencode(path.name).decode(errors="replace")
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:

@@ -121,6 +121,31 @@ def test_commands_take_settings_and_flags_win(
     assert Path("a.softloc.txt").exists()
 
 
+def test_settings_of_results_give_way_to_the_one_that_is_named(
+    here: Path, click_model: Path
+) -> None:
+    soundfile.write("a.wav", bursts([0.5]), 44_100)
+    write(
+        "softloc.toml",
+        f'[transcribe]\nmodel = "{click_model.as_posix()}"\nformat = ["csv", "mid"]\n'
+        'name = "{stem}-x.{ext}"\noverwrite = true\n'
+        '[convert]\nformat = "mid"\noverwrite = true',
+    )
+    assert run("transcribe", "a.wav", "-o", "a.tsv")[0] == 0
+    code, stdout, _ = run("transcribe", "a.wav", "-o", "-")
+    assert (code, stdout) == (0, Path("a.tsv").read_text())
+    assert run("transcribe", "a.wav", "-o", "d/")[0] == 0
+    assert {path.name for path in Path("d").iterdir()} == {"a-x.csv", "a-x.mid"}
+    code, _, stderr = run("transcribe", "a.wav", "-o", "a.tsv", "-f", "csv")
+    assert (code, "-f asks for csv" in stderr) == (2, True)
+    assert run("convert", "a.tsv", "a.json")[0] == 0
+    assert run("convert", "a.tsv", "-o", "-")[1] == Path("a.tsv").read_text()
+    assert run("convert", "a.tsv")[0] == 0
+    Path("a.mid").write_text("old")
+    assert "its results exist" in run("convert", "a.tsv", "--skip-existing")[2]
+    assert Path("a.mid").read_text() == "old"
+
+
 def test_bad_settings_end_a_command_but_no_other(here: Path) -> None:
     write("softloc.toml", "modle = 'x'")
     code, stdout, stderr = run("transcribe", "a.wav")

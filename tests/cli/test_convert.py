@@ -184,6 +184,12 @@ def test_one_bad_file_does_not_stop_the_others(labels: Path, tmp_path: Path) -> 
     assert "0 of 2 files converted" in stderr
 
 
+def test_what_cannot_be_written_is_named_by_its_input(labels: Path, tmp_path: Path) -> None:
+    (tmp_path / "early.csv").write_text("time_s,label\n-0.5,KD\n")
+    _, stderr = run(labels, tmp_path / "early.csv", "-o", tmp_path / "out", "-f", "mid", code=3)
+    assert f"error: {tmp_path / 'early.csv'}: MIDI has no time before 0" in stderr
+
+
 def test_a_single_bad_file_is_wrong_usage(tmp_path: Path) -> None:
     (tmp_path / "bad.tsv").write_text("nan SD\n")
     _, stderr = run(tmp_path / "bad.tsv", tmp_path / "b.mid", code=2)
@@ -212,6 +218,7 @@ def usage_cases() -> dict[str, tuple[list[str], str]]:
         "note_map": (["song.csv", "b.mid", "--note-map", "gmm"], "unknown note map 'gmm'"),
         "note_map_file": (["song.csv", "b.mid", "--note-map", "kit.toml"], "cannot read the note"),
         "no_rate": (["song.csv", "b.svl"], "sample rate must be known"),
+        "missing_audio": (["song.csv", "b.jams", "--audio", "x.wav"], "x.wav: no such file"),
         "no_audio": (["song.csv", "b.svl", "--audio", "empty"], "holds no recording for song.csv"),
         "bad_audio": (["song.csv", "b.svl", "--audio", "song.tsv"], "song.tsv"),
         "empty_folder": (["empty", "-o", "out", "-f", "mid"], "empty: holds no label file"),

@@ -59,6 +59,21 @@ def test_a_folder_as_json(folder: Path) -> None:
     assert files["c.mp3"]["warnings"] == []
 
 
+def test_recordings_are_found_as_transcribe_finds_them(folder: Path) -> None:
+    (folder / "a.flac").rename(folder / ".hidden.flac")
+    (folder / "take").mkdir()
+    (folder / "c.mp3").rename(folder / "take" / "c.mp3")
+
+    def examined(*arguments: object) -> list[str]:
+        result = doctor("--json", *arguments)
+        assert result.exit_code == 0
+        return [Path(entry["file"]).name for entry in json.loads(result.stdout)["files"]]
+
+    assert examined(folder) == ["b.mp3"]
+    assert examined(folder, "--recursive") == ["b.mp3", "c.mp3"]
+    assert sorted(examined(f"{folder}/**/*.mp3")) == ["b.mp3", "c.mp3"]
+
+
 def test_bad_files_set_the_exit_code(folder: Path) -> None:
     bad = folder / "bad.wav"
     bad.write_text("no sound")

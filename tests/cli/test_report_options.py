@@ -82,6 +82,24 @@ def test_a_folder_keeps_its_sub_folders(tmp_path: Path, click_model: Path) -> No
     run(*command, "-o", tmp_path / "out", *checks, "--overwrite")
 
 
+def test_what_is_named_is_replaced_and_what_a_folder_holds_is_not(
+    tmp_path: Path, click_model: Path
+) -> None:
+    song, page, folder = record(tmp_path / "a.wav"), tmp_path / "p.html", tmp_path / "pages"
+    command = ("transcribe", song, "-m", click_model)
+    page.write_text("old")
+    run(*command, "--html", page)
+    assert page.read_text() != "old"
+    assert "a.mid; give --overwrite" in run(*command, "--html", page, code=2)
+    folder.mkdir()
+    (folder / "a.html").write_text("old")
+    named = ("-o", tmp_path / "a.mid", "--html", folder)
+    assert "a.html; give --overwrite or --skip-existing" in run(*command, *named, code=2)
+    assert (folder / "a.html").read_text() == "old"
+    run(*command, *named, "--overwrite")
+    assert (folder / "a.html").read_text() != "old"
+
+
 def test_standard_input_is_read_twice(tmp_path: Path, click_model: Path) -> None:
     song = record(tmp_path / "a.wav")
     command = [sys.executable, "-m", "softloc_cli", "transcribe", "-", "-m", str(click_model)]

@@ -231,6 +231,11 @@ def test_note_maps(tmp_path: Path, click_model: Path) -> None:
     run(write(tmp_path / "a.wav"), "-o", out, "-m", click_model, "--note-map", "KD=35,HH=60")
     notes = {m.note for track in mido.MidiFile(out).tracks for m in track if m.type == "note_on"}
     assert notes == {35, 60}
+    tables = ("-f", "csv,json", "-o", tmp_path / "out", "--note-map", "KD=35,HH=60")
+    run(tmp_path / "a.wav", "-m", click_model, *tables)
+    for table in ("a.csv", "a.json"):
+        onsets = read_onsets(tmp_path / "out" / table)
+        assert {(o.label, o.midi_note) for o in onsets} == {("KD", 35), ("HH", 60)}
 
 
 def entries(log: Path) -> list[dict[str, object]]:

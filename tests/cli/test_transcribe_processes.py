@@ -158,6 +158,41 @@ def test_a_reader_that_goes_away_is_no_failure(takes: Path, click_model: Path) -
         assert process.stderr.read() == ""
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode there")
+def test_names_that_are_no_unicode(tmp_path: Path, click_model: Path) -> None:
+    takes = tmp_path / "takes"
+    takes.mkdir()
+    soundfile.write(takes / "a.wav", bursts([0.5]), 44_100)
+    odd = takes / os.fsdecode(b"caf\xe9.wav")
+    (takes / "a.wav").rename(odd)
+    options = ["-m", click_model, "-o", takes, "-f", "csv,json,jams", "--html", takes, "-v"]
+    command = [sys.executable, "-m", "softloc_cli"]
+    result = subprocess.run(
+        [*command, "transcribe", takes, *options], check=False, capture_output=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert b"caf\\udce9.wav: " in result.stderr
+    assert len(read_onsets(odd.with_suffix(".csv"))) == 2
+    for suffix in (".json", ".jams", ".html"):
+        assert "caf\ufffd" in odd.with_suffix(suffix).read_text(encoding="utf-8")
+    for as_json in ([], ["--json"]):
+        result = subprocess.run(
+            [*command, "doctor", takes, *as_json], check=False, capture_output=True
+        )
+        assert (result.returncode, b"caf\\udce9.wav" in result.stdout) == (0, True)
+
+
+def test_a_name_too_long_for_a_result_fails_alone(tmp_path: Path, click_model: Path) -> None:
+    for name in ("a", "x" * 250):
+        soundfile.write(tmp_path / f"{name}.wav", bursts([0.5]), 44_100)
+    result = CliRunner().invoke(
+        app, ["transcribe", str(tmp_path), "-f", "csv", "-m", str(click_model)]
+    )
+    assert result.exit_code == 3
+    assert "File name too long" in result.stderr
+    assert (tmp_path / "a.softloc.csv").exists()
+
+
 def test_lists_and_recordings_on_standard_input(
     tmp_path: Path, click_model: Path, takes: Path
 ) -> None:

@@ -112,6 +112,23 @@ def test_nothing_half_written_stays_of_a_killed_worker(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [".softloc-1-abc.mid"], "another process's"
 
 
+def test_a_worker_that_is_ended_while_it_leaves_does_not_complain(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Slow(Workers[Path, None]):
+        def _stop(self) -> None:
+            (worker,) = self._workers
+            worker.connection.close()  # it hears of its end, and begins to leave
+            while not (tmp_path / "leaving").exists():
+                time.sleep(0.01)
+            super()._stop()
+            assert worker.process.exitcode == -signal.SIGTERM
+
+    with Slow(worker_sessions.slow_to_leave, 1, nothing) as workers:
+        assert len(list(workers.run([tmp_path / "leaving"]))) == 1
+    assert capfd.readouterr().err == ""
+
+
 def test_here_gives_the_same() -> None:
     assert list(run_here(worker_sessions.square, range(5))) == [(n, n * n) for n in range(5)]
 

@@ -42,12 +42,22 @@ def open_stream(source: AudioSource) -> AudioStream:
         file = seekable if not isinstance(seekable, Path) else _open_file(seekable, resources)
         container = inspect_container(file)
         given: AudioSource = seekable
-        if container.pieces or not isinstance(seekable, Path):
+        by_name = isinstance(seekable, Path) and _is_unicode(seekable)
+        if container.pieces or not by_name:
             segments = SegmentedFile(file, container.pieces or (Piece(0, file_size(file)),))
             given = cast("BinaryIO", io.BufferedReader(segments, _BUFFER_BYTES))
         stream = _decoder(given, container, name)
         stream.keep_until_closed(resources)
         return stream
+
+
+def _is_unicode(path: Path) -> bool:
+    """Whether decoders, which take names as Unicode, can open a file by its name."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def source_name(source: AudioSource) -> str:

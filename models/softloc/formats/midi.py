@@ -265,22 +265,23 @@ def _notes(
     """Tick, note and velocity of each event, in order."""
     notes = []
     n_left_out = 0
+    latest_s = _MAX_TICK * tempo_us / (TICKS_PER_QUARTER * 1_000_000)
     for onset in onsets:
         note = note_of_onset(onset, note_map)
         if note is None:
             n_left_out += 1
             continue
-        tick = _seconds_to_ticks(onset.time_s, tempo_us)
         if onset.time_s < 0:
             raise AnnotationError(
                 f"MIDI has no time before 0: the {onset.label} at {onset.time_s:.6f} s "
                 "cannot be written (CSV can hold it)"
             )
-        if tick > _MAX_TICK:
+        if onset.time_s > latest_s:
             raise AnnotationError(
-                f"the {onset.label} at {onset.time_s:.0f} s is too late for a MIDI file: "
+                f"the {onset.label} at {onset.time_s:.6g} s is too late for a MIDI file: "
                 "are the times in milliseconds?"
             )
+        tick = _seconds_to_ticks(onset.time_s, tempo_us)
         notes.append((tick, note, onset.velocity or DEFAULT_VELOCITY))
     if n_left_out:
         _LOG.warning("%d events labelled %s have no MIDI note, not written", n_left_out, OTHER)
