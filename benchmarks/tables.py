@@ -133,6 +133,24 @@ def ablation_table() -> str:
     return _table(header, rows)
 
 
+def coincidence_table() -> str:
+    """Labels found, alone and together with other drums."""
+    names = {"first": "first weights", "drums": "softloc `drums`", "adtof": "adtof"}
+    results = _load("coincidence.json")["results"]
+    classes = ("SD", "HH", "CY")
+    header = ("found of all labels", *(f"{c} {place}" for c in classes for place in _PLACES))
+    rows = []
+    for key, title in names.items():
+        cells = [
+            "{} of {}".format(*results[key][label][place]) for label in classes for place in _PLACES
+        ]
+        rows.append((title, *cells))
+    return _table(header, rows)
+
+
+_PLACES = ("alone", "together")
+
+
 def onsets_table() -> str:
     """Onsets of any instrument: real drums, full mixes, two rooms with a piano."""
     names = {
@@ -338,6 +356,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "paired": paired_table,
     "sets": functools.partial(sets_table, "drums"),
     "bias": functools.partial(bias_table, "drums"),
+    "coincidence": coincidence_table,
     "onsets": onsets_table,
     "ablation": ablation_table,
     "noise": noise_table,
