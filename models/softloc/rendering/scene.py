@@ -156,6 +156,32 @@ def render_scene(
         Audio, labels and what was drawn.
     """
     performance = draw_performance(rng, grooves, settings.performance, notes_of)
+    return render_performance(rng, performance, pack, settings, bank, backing=backing)
+
+
+def render_performance(
+    rng: np.random.Generator,
+    performance: Performance,
+    pack: KitPack,
+    settings: SceneSettings,
+    bank: SampleBank,
+    *,
+    backing: BackingPack | None = None,
+) -> Scene:
+    """Draw drum set, desk, medium and accompaniment for a performance, and render it.
+
+    Parameters
+    ----------
+    performance : Performance
+        What is played.
+    rng, pack, settings, bank, backing
+        As for `render_scene`.
+
+    Returns
+    -------
+    Scene
+        Audio, labels and what was drawn.
+    """
     drumset = draw_drumset(rng, pack, settings.drumset)
     desk = draw_desk(rng)
     medium = draw_medium(rng)
