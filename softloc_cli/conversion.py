@@ -358,20 +358,17 @@ class Converter:
 
 
 def _find_recording(audio: Path, name: str, folder: PurePosixPath) -> Path:
-    """Find the recording of labels: the one that was named, else that of the same stem."""
-    from softloc.audio import AUDIO_SUFFIXES
+    """Find the recording of labels: the file that was named, else below the folder of them."""
+    from softloc.audio import find_audio
 
     if not audio.is_dir():
         return audio
-    place = folder / name
-    if (audio / place).suffix.lower() in AUDIO_SUFFIXES and (audio / place).is_file():
-        return audio / place
-    for parent in (audio / place.parent, audio):
-        for suffix in AUDIO_SUFFIXES:
-            candidate = parent / f"{recording_stem(place.name)}{suffix}"
-            if candidate.is_file():
-                return candidate
-    raise SettingsError(f"{audio} holds no recording for {place}")
+    try:
+        return find_audio(audio, str(folder / name))
+    except AnnotationError:
+        if folder == PurePosixPath():
+            raise
+        return find_audio(audio, name)
 
 
 def _with_audio(known: Provenance, path: Path, *, hashed: bool) -> Provenance:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
-
-from softloc.errors import SettingsError
-from softloc.events import Corpus, recording_stem
+from pathlib import Path
 
 
-def durations_s(corpus: Corpus, names: Iterable[str], audio: Path) -> dict[str, float]:
-    """Length of recordings of a corpus, seconds.
+def durations_s(names: Iterable[str], audio: Path) -> dict[str, float]:
+    """Length of recordings, seconds.
 
     Parameters
     ----------
-    corpus : Corpus
-        Their labels.
     names : iterable of str
-        Which of its recordings.
+        Recordings as a corpus of labels names them.
     audio : Path
         Folder that they are in.
 
@@ -25,21 +20,9 @@ def durations_s(corpus: Corpus, names: Iterable[str], audio: Path) -> dict[str, 
     ------
     AudioError
         If one cannot be read.
-    SettingsError
-        If one is missing.
+    AnnotationError
+        If one is missing, or several fit.
     """
-    from softloc.audio import audio_duration_s
+    from softloc.audio import audio_duration_s, find_audio
 
-    return {name: audio_duration_s(_audio_of(name, corpus, audio)) for name in names}
-
-
-def _audio_of(name: str, corpus: Corpus, audio: Path) -> Path:
-    """Find the recording of labels: named by a table, else of the same stem."""
-    from softloc.audio import AUDIO_SUFFIXES
-
-    bare = PurePosixPath(name).parent / recording_stem(name)
-    names = [name] if corpus.kind == "table" else [f"{bare}{suffix}" for suffix in AUDIO_SUFFIXES]
-    found = next((audio / name for name in names if (audio / name).is_file()), None)
-    if found is None:
-        raise SettingsError(f"{audio} has no recording for {name} (looked for {', '.join(names)})")
-    return found
+    return {name: audio_duration_s(find_audio(audio, name)) for name in names}

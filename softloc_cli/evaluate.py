@@ -207,7 +207,7 @@ def evaluate(
                 several = len(paths) > 1 or len(pairing.references) > 1
                 checks = CheckOptions(html, sonify, several)
                 if audio is not None:
-                    ends_s = durations_s(corpus, pairing.references, audio)
+                    ends_s = durations_s(pairing.references, audio)
             evaluations[name] = _score(pairing, path, settings, ends_s)
             if checks.wanted:
                 pairings[name] = pairing

@@ -110,7 +110,7 @@ def perturb(
         corpus, forms = read_corpus_and_forms(labels)
         report_skipped(corpus)
         _check_output(corpus, out, overwrite)
-        ends_s = None if audio is None else durations_s(corpus, corpus.recordings, audio)
+        ends_s = None if audio is None else durations_s(corpus.recordings, audio)
         perturbed, done = perturb_corpus(corpus, settings, ends_s)
         comment = f"softloc perturb {settings.describe()} sha256={corpus_sha256(corpus)}"
         _write(perturbed, forms, out, comment)

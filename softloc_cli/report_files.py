@@ -157,7 +157,7 @@ def _refuse_overwriting(files: CheckFiles, recording: Path) -> None:
 
 def _find_recording(root: Path, name: str) -> tuple[Path | None, str]:
     """Look for a recording; say why there is none."""
-    from softloc.datasets import find_audio
+    from softloc.audio import find_audio
 
     try:
         return find_audio(root, name), ""

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from softloc.audio import find_audio
 from softloc.datasets import (
     Classes,
     build_dataset,
     choose_classes,
     classes_of_model,
-    find_audio,
     set_annotator_softness,
 )
 from softloc.errors import AnnotationError, SettingsError

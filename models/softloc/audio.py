@@ -22,7 +22,8 @@ import soxr
 from numpy.typing import ArrayLike, NDArray
 
 from softloc.decoders import AudioSource, AudioStream, open_stream, source_name
-from softloc.errors import AudioError
+from softloc.errors import AnnotationError, AudioError
+from softloc.events import recording_stem
 
 #: Suffixes that are taken for recordings when a folder is searched. Videos are read, too, but only
 #: where they are named: a folder may hold one beside each recording.
@@ -291,3 +292,32 @@ def _bad_rate(name: str, sample_rate_hz: int) -> str:
         f"{name}: a sample rate of {sample_rate_hz} Hz lies outside "
         f"{MIN_SAMPLE_RATE_HZ}-{MAX_SAMPLE_RATE_HZ} Hz; is the header damaged?"
     )
+
+
+def find_audio(root: Path, name: str) -> Path:
+    """Find the recording of a name: the file itself, or one of the same stem with an audio suffix.
+
+    Raises
+    ------
+    AnnotationError
+        If there is none, or several.
+    """
+    path = root / name
+    if path.suffix.lower() in AUDIO_SUFFIXES:
+        if not path.is_file():
+            raise AnnotationError(f"{name}: no such recording in {root}; is --audio right?")
+        return path
+    # A name without audio suffix is a stem as it stands ("take.1"), or that of a label file.
+    stems = (path.name, recording_stem(name))
+    siblings = path.parent.iterdir() if path.parent.is_dir() else ()
+    matches = sorted(
+        candidate
+        for candidate in siblings
+        if candidate.suffix.lower() in AUDIO_SUFFIXES and candidate.stem in stems
+    )
+    if not matches:
+        raise AnnotationError(f"{name}: no recording of this name in {root}; is --audio right?")
+    if len(matches) > 1:
+        found = ", ".join(match.name for match in matches)
+        raise AnnotationError(f"{name}: several recordings fit ({found}); keep one")
+    return matches[0]

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from softloc.audio import AUDIO_SUFFIXES, audio_duration_s, read_blocks
+from softloc.audio import audio_duration_s, find_audio, read_blocks
 from softloc.errors import AnnotationError, AudioError, SettingsError
-from softloc.events import Corpus, Onset, recording_stem
+from softloc.events import Corpus, Onset
 from softloc.vocabulary import (
     DRUM_VOCABULARIES,
     OTHER,
@@ -342,35 +342,6 @@ def check_apart(training: Dataset, validation: Dataset) -> None:
             f"{shared[0]}{more}: in the training and in the validation labels; a model is not "
             f"judged by what it was trained on"
         )
-
-
-def find_audio(root: Path, name: str) -> Path:
-    """Find the recording of a name: the file itself, or one of the same stem with an audio suffix.
-
-    Raises
-    ------
-    AnnotationError
-        If there is none, or several.
-    """
-    path = root / name
-    if path.suffix.lower() in AUDIO_SUFFIXES:
-        if not path.is_file():
-            raise AnnotationError(f"{name}: no such recording in {root}; is --audio right?")
-        return path
-    # A name without audio suffix is a stem as it stands ("take.1"), or that of a label file.
-    stems = (path.name, recording_stem(name))
-    siblings = path.parent.iterdir() if path.parent.is_dir() else ()
-    matches = sorted(
-        candidate
-        for candidate in siblings
-        if candidate.suffix.lower() in AUDIO_SUFFIXES and candidate.stem in stems
-    )
-    if not matches:
-        raise AnnotationError(f"{name}: no recording of this name in {root}; is --audio right?")
-    if len(matches) > 1:
-        found = ", ".join(match.name for match in matches)
-        raise AnnotationError(f"{name}: several recordings fit ({found}); keep one")
-    return matches[0]
 
 
 @dataclass

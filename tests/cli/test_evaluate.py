@@ -207,7 +207,10 @@ def test_threshold_that_is_missed_says_by_how_much(files: Path) -> None:
         (("labels.csv", "good", "--align-offset", "mean"), "unknown choice 'mean'"),
         (("labels.csv", "good", "--combine", "-1"), "cannot be combined"),
         (("labels.csv", "good", "--resamples", "-1"), "cannot be -1 resamples"),
-        (("labels.csv", "good", "--audio", "nope"), "nope has no recording for drums/a.wav"),
+        (
+            ("labels.csv", "good", "--audio", "nope"),
+            "drums/a.wav: no such recording in nope; is --audio right",
+        ),
         (("labels.csv",), "Missing argument"),
     ],
 )
