@@ -219,7 +219,7 @@ def usage_cases() -> dict[str, tuple[list[str], str]]:
         "note_map_file": (["song.csv", "b.mid", "--note-map", "kit.toml"], "cannot read the note"),
         "no_rate": (["song.csv", "b.svl"], "sample rate must be known"),
         "missing_audio": (["song.csv", "b.jams", "--audio", "x.wav"], "x.wav: no such file"),
-        "no_audio": (["song.csv", "b.svl", "--audio", "empty"], "song.csv: no recording of this name in empty"),
+        "no_audio": (["song.csv", "b.svl", "--audio", "empty"], "no recording of this name"),
         "bad_audio": (["song.csv", "b.svl", "--audio", "song.tsv"], "song.tsv"),
         "empty_folder": (["empty", "-o", "out", "-f", "mid"], "empty: holds no label file"),
         "from": (["song.csv", "b.mid", "--from", "json"], "song.csv, line 1: this is not JSON"),
