@@ -50,13 +50,13 @@ class Recipe:
             steps=self.steps,
             batch_size=8,
             learning_rate=3e-3,
-            max_validation_s=1_200.0,
+            max_validation_s=600.0,
             seed=seed,
         )
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "drums": Recipe("large", 10_000),
+    "drums": Recipe("large", 15_000),
     "drums-small": Recipe("small", 10_000),
 }
 

@@ -85,11 +85,6 @@ def test_what_keeps_time_can_change_and_the_label_follows(rng, timekeeper, hats,
     assert all((hit.label == "CY") == (hit.midi_note in (49, 51, 53, 57)) for hit in hits)
 
 
-def test_without_what_keeps_time_kick_snare_toms_and_crashes_go_on(rng):
-    hits = play_notes(rng, ONE_OF_EACH, replace(PLAIN, timekeeper="none"))
-    assert labels(hits) == {"KD": 1, "SD": 3, "TT": 3, "CY": 2}
-
-
 def test_hats_can_be_loose_throughout(rng):
     for hats in ("half_open", "open"):
         hits = play_notes(rng, ONE_OF_EACH, replace(PLAIN, hats=hats))
@@ -151,6 +146,6 @@ def test_patterns_are_sorted_and_playable():
 def test_all_manners_occur():
     manners = [draw_manner(np.random.default_rng(seed)) for seed in range(400)]
     assert {m.hats for m in manners} == {"played", "tight", "half_open", "open", "mixed"}
-    assert {m.timekeeper for m in manners} == {"played", "ride", "hat", "crash", "swap", "none"}
+    assert {m.timekeeper for m in manners} == {"played", "ride", "hat", "crash", "swap"}
     assert any(m.percussion for m in manners)
     assert any(m.brush_share for m in manners)

@@ -29,9 +29,8 @@ from softloc.rendering.performance import Hit
 
 AUDIBLE_RANGE_DB = 50.0
 MASKING_DB = 10.0
-TIMEKEEPER_MASKING_DB = 25.0
-#: Struck with a stick, over and over: the foot's hat is not among them.
-STEADY = frozenset(("closed", "half_open", "open", "ride", "ride_bell", "crash_a", "crash_b"))
+TIMEKEEPER_MASKING_DB = 35.0
+TIMEKEEPERS = frozenset(("closed", "half_open", "open", "ride", "ride_bell", "crash_a", "crash_b"))
 SAME_EVENT_S = 0.030
 GRACE_DB = 6.0
 
@@ -391,7 +390,7 @@ def total_of(buses: Mapping[str, Audio], n_samples: int) -> Audio:
 
 
 def _masking_db(strike: Strike) -> float:
-    return TIMEKEEPER_MASKING_DB if strike.hit.articulation in STEADY else MASKING_DB
+    return TIMEKEEPER_MASKING_DB if strike.hit.articulation in TIMEKEEPERS else MASKING_DB
 
 
 def _damped(strike: Strike, at: int, slower: int) -> Strike:

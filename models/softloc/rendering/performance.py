@@ -44,9 +44,6 @@ NOTES: Mapping[str, int] = {
 PERCUSSION = ("tambourine", "cowbell", "clap", "shaker", "stick_click", "perc")
 HATS = ("closed", "half_open", "open", "pedal")
 
-#: What keeps time in most patterns. Where it does not play, no hat must be guessed under a snare.
-TIMEKEEPERS = frozenset((*HATS, "ride", "ride_bell"))
-
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -114,8 +111,7 @@ class Manner:
     hats : str
         ``played`` as written, or ``tight``, ``half_open``, ``open`` throughout, or ``mixed``.
     timekeeper : str
-        ``played`` as written; or hats and rides change to ``ride``, ``hat``, ``crash`` or swap; or
-        there are ``none``: kick, snare and toms go on alone.
+        ``played`` as written; or hats and rides change to ``ride``, ``hat``, ``crash`` or swap.
     pedal_share : float
         Share of the soft pedal notes that is kept.
     side_stick_share, brush_share : float
@@ -210,17 +206,17 @@ def draw_performance(
 def draw_manner(rng: np.random.Generator) -> Manner:
     """Draw how a section is played."""
     hats = ("played", "tight", "half_open", "open", "mixed")
-    timekeepers = ("played", "ride", "hat", "crash", "swap", "none")
+    timekeepers = ("played", "ride", "hat", "crash", "swap")
     brushes = rng.random() < 0.08
     return Manner(
         hats=hats[rng.choice(5, p=[0.34, 0.08, 0.22, 0.2, 0.16])],
-        timekeeper=timekeepers[rng.choice(6, p=[0.49, 0.08, 0.17, 0.04, 0.08, 0.14])],
+        timekeeper=timekeepers[rng.choice(5, p=[0.58, 0.09, 0.2, 0.04, 0.09])],
         pedal_share=float(rng.choice([0.0, 0.15, 0.4, 1.0], p=[0.35, 0.3, 0.2, 0.15])),
         side_stick_share=float(rng.choice([0.0, 0.2, 1.0], p=[0.82, 0.06, 0.12])),
         brush_share=0.9 if brushes else 0.0,
         flam_share=float(rng.choice([0.0, 0.04, 0.15], p=[0.7, 0.2, 0.1])),
         accent=(None, "splash", "china")[rng.choice(3, p=[0.75, 0.15, 0.1])],
-        percussion=str(rng.choice(PERCUSSION)) if rng.random() < 0.16 else None,
+        percussion=str(rng.choice(PERCUSSION)) if rng.random() < 0.12 else None,
     )
 
 
@@ -246,7 +242,7 @@ def play_notes(rng: np.random.Generator, notes: Sequence[Note], manner: Manner) 
         articulation = ARTICULATIONS.get(note.midi_note)
         # Every note takes the same draws, so that one decision does not shift all later ones.
         chance, mix, flam, lead = rng.random(4)
-        if articulation is None or (manner.timekeeper == "none" and articulation in TIMEKEEPERS):
+        if articulation is None:
             continue
         if articulation == "pedal" and note.velocity < 90 and chance >= manner.pedal_share:
             continue
