@@ -155,10 +155,9 @@ _PLACES = ("alone", "together")
 
 
 def onsets_table() -> str:
-    """Onsets of any instrument: real drums, full mixes, two rooms with a piano."""
+    """Onsets of any instrument: real drums, and a piano in two rooms."""
     names = {
         "dev_drums": SET_NAMES["dev_drums"],
-        "dev_mixes": SET_NAMES["dev_mixes"],
         "piano_close": "piano, close",
         "piano_ambient": "piano, ambient",
     }

@@ -113,4 +113,7 @@ def test_a_damaged_model_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "file_sha256", lambda path: "0" * 64)
     result = doctor()
     assert result.exit_code == 1
-    assert "error: shipped models are damaged: drums; install softloc again" in result.stderr
+    assert (
+        "error: shipped models are damaged: drums, drums-small, onsets; install softloc again"
+        in result.stderr
+    )
