@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.drums.experiment import append_result, run_record, train_once
+from benchmarks.drums.experiment import append_result, recipe, run_record, train_once
 from benchmarks.drums.render import data_folder
 from benchmarks.drums.render import main as render
 from benchmarks.drums.scoring import Scores
@@ -29,9 +29,8 @@ from softloc.evaluation import EvaluationSettings, evaluate, merge_times
 from softloc.events import Onset
 from softloc.files import file_sha256, write_text_atomic
 from softloc.formats import read_corpus
-from softloc.losses import LossSettings
 from softloc.pipeline import Transcriber, load
-from softloc.training import TrainingSettings, record_path
+from softloc.training import record_path
 
 LABEL = "ON"
 #: Events closer than this are one.
@@ -70,20 +69,6 @@ def main() -> None:
     print(json.dumps(result["scores"], indent=1))
     if options.ship:
         ship(model, options.output, "onsets")
-
-
-def recipe(size: str, steps: int, seed: int) -> TrainingSettings:
-    """Give the settings of the training."""
-    return TrainingSettings(
-        size=size,
-        loss=LossSettings(name="softloc", alpha="piano"),
-        softness_ms=30.0,
-        steps=steps,
-        batch_size=8,
-        learning_rate=3e-3,
-        max_validation_s=600.0,
-        seed=seed,
-    )
 
 
 def join_labels(sources: tuple[Path, ...], target: Path) -> None:

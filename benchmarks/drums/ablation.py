@@ -14,13 +14,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.drums.experiment import append_result, run_record, train_once
+from benchmarks.drums.experiment import append_result, recipe, run_record, train_once
 from benchmarks.drums.render import data_folder
 from benchmarks.drums.scoring import answer, by_mass
-from softloc.losses import LossSettings
 from softloc.network import multiplications_per_frame
 from softloc.presets import SIZES, Size, register_size
-from softloc.training import TrainingSettings, record_path
+from softloc.training import record_path
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Variant:
     shape : Mapping of str to object
         Fields of `softloc.network.NetworkSettings`, over those of size ``large``.
     training : Mapping of str to object
-        Fields of `softloc.training.TrainingSettings`, over those of `base_settings`.
+        Fields of `softloc.training.TrainingSettings`, over those of `recipe`.
     """
 
     title: str
@@ -64,25 +63,11 @@ def main() -> None:
     model = options.output / f"{options.variant}-{options.seed}.safetensors"
     register_size(options.variant, variant_size(variant))
     if not model.exists():
-        settings = replace(
-            base_settings(options.variant, options.steps, options.seed), **variant.training
-        )
+        settings = recipe(options.variant, options.steps, options.seed)
+        settings = replace(settings, **variant.training)
         train_once(options.corpus, model, 0.0, settings, resume=options.resume)
     record = json.loads(record_path(model).read_text(encoding="utf-8"))
     append_result("ablation", {**describe(options, variant), **run_record(record)})
-
-
-def base_settings(size: str, steps: int, seed: int) -> TrainingSettings:
-    """Give the settings that all variants share unless they say otherwise."""
-    return TrainingSettings(
-        size=size,
-        loss=LossSettings(name="softloc", alpha="piano"),
-        softness_ms=30.0,
-        steps=steps,
-        batch_size=8,
-        learning_rate=3e-3,
-        seed=seed,
-    )
 
 
 def variant_size(variant: Variant) -> Size:

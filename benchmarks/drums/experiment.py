@@ -20,6 +20,7 @@ from benchmarks.drums.scoring import CLASSES
 from softloc.datasets import Dataset, build_dataset, choose_classes
 from softloc.events import Corpus
 from softloc.formats import read_corpus
+from softloc.losses import LossSettings
 from softloc.perturb import Noise, PerturbSettings, perturb
 from softloc.training import Observer, TrainingSettings, Validation, fit
 
@@ -29,6 +30,23 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 class _Printer(Observer):
     def on_validation(self, entry: Mapping[str, float]) -> None:
         print(json.dumps({key: round(value, 4) for key, value in entry.items()}), flush=True)
+
+
+def recipe(
+    size: str, steps: int, seed: int, *, loss: str = "softloc", softness_ms: float = 30.0
+) -> TrainingSettings:
+    """Give the settings that all trainings here share."""
+    return TrainingSettings(
+        size=size,
+        # The count term must not take over before hats are learnt.
+        loss=LossSettings(name=loss, alpha="piano"),
+        softness_ms=softness_ms,
+        steps=steps,
+        batch_size=8,
+        learning_rate=3e-3,
+        max_validation_s=600.0,
+        seed=seed,
+    )
 
 
 def noisy_corpus(folder: Path, noise_ms: float, seed: int) -> Corpus:

@@ -21,12 +21,12 @@ from benchmarks.drums.experiment import (
     RESULTS,
     append_result,
     noisy_corpus,
+    recipe,
     run_record,
     train_once,
 )
 from benchmarks.drums.render import data_folder
 from benchmarks.drums.scoring import Answers, answer, by_mass, by_peaks, tune
-from softloc.losses import LossSettings
 from softloc.training import TrainingSettings, record_path
 
 SEEDS: Mapping[int, tuple[int, ...]] = {0: (0, 1, 2), 20: (0, 1), 50: (0, 1), 100: (0, 1, 2)}
@@ -56,15 +56,8 @@ class Run:
 
     def settings(self, steps: int) -> TrainingSettings:
         """Give the settings of its training."""
-        return TrainingSettings(
-            size="small",
-            loss=LossSettings(name=self.loss, alpha="piano"),
-            softness_ms=max(MIN_SOFTNESS_MS, float(self.noise_ms)),
-            steps=steps,
-            batch_size=8,
-            learning_rate=3e-3,
-            seed=self.seed,
-        )
+        softness_ms = max(MIN_SOFTNESS_MS, float(self.noise_ms))
+        return recipe("small", steps, self.seed, loss=self.loss, softness_ms=softness_ms)
 
 
 def main() -> None:

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.drums.experiment import RESULTS, append_result, run_record, train_once
+from benchmarks.drums.experiment import RESULTS, append_result, recipe, run_record, train_once
 from benchmarks.drums.render import data_folder
 from benchmarks.drums.render import main as render
 from benchmarks.drums.scoring import answer, compare_decodings, tune
 from softloc.checkpoints import FORMAT_VERSION
 from softloc.files import file_sha256
-from softloc.losses import LossSettings
-from softloc.training import TrainingSettings, record_path
+from softloc.training import record_path
 
 CORPORA = {
     "train": ("--minutes", "480", "--seed", "0", "--synthetic-kits", "80"),
@@ -40,20 +39,6 @@ class Recipe:
     size: str
     steps: int
 
-    def settings(self, seed: int) -> TrainingSettings:
-        """Give the settings of the training."""
-        return TrainingSettings(
-            size=self.size,
-            # The count term must not take over before hats are learnt.
-            loss=LossSettings(name="softloc", alpha="piano"),
-            softness_ms=30.0,
-            steps=self.steps,
-            batch_size=8,
-            learning_rate=3e-3,
-            max_validation_s=600.0,
-            seed=seed,
-        )
-
 
 RECIPES: Mapping[str, Recipe] = {
     "drums": Recipe("large", 15_000),
@@ -69,7 +54,8 @@ def main() -> None:
             render(["--split", split, *arguments, "--jobs", "2", "-o", str(options.output / split)])
     model = options.output / f"{options.name}-{options.seed}.safetensors"
     if not model.exists():
-        settings = RECIPES[options.name].settings(options.seed)
+        chosen = RECIPES[options.name]
+        settings = recipe(chosen.size, chosen.steps, options.seed)
         train_once(options.output, model, 0.0, settings, resume=options.resume)
     if options.train_only:
         return
