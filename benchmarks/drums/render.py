@@ -26,7 +26,7 @@ from benchmarks.drums.corpus import CorpusSettings, load_packs, render_corpus
 from benchmarks.drums.synthesise import ensure_pack
 from softloc.errors import SettingsError, SoftLocError
 from softloc.rendering.accompaniment import AccompanimentSettings
-from softloc.rendering.kits import SPLITS
+from softloc.rendering.manifests import SPLITS
 from softloc.rendering.scene import SceneSettings
 
 DATA_VARIABLE = "SOFTLOC_DATA"

@@ -10,9 +10,7 @@ Conventions
 
 from __future__ import annotations
 
-import csv
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +20,8 @@ import soundfile as sf
 
 from softloc.errors import AnnotationError, AudioError
 from softloc.rendering.filters import Audio
-from softloc.rendering.kits import SAMPLE_RATE_HZ, SPLITS
+from softloc.rendering.kits import SAMPLE_RATE_HZ
+from softloc.rendering.manifests import ManifestRow, read_manifest
 from softloc.rendering.mixing import shift_pitch
 
 #: Where the note starts in every file.
@@ -141,26 +140,13 @@ def load_backing(folder: Path) -> BackingPack:
     AnnotationError
         If the manifest is missing, lacks a column, or a row cannot be used; names file and line.
     """
-    manifest = Path(folder) / "manifest.csv"
-    try:
-        with manifest.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise AnnotationError(f"{manifest}:1: no column {', '.join(missing)}")
-            samples = [_read_row(row, f"{manifest}:{reader.line_num}", folder) for row in reader]
-    except OSError as error:
-        raise AnnotationError(f"cannot read {manifest}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise AnnotationError(f"{manifest} is not UTF-8 text: {error}") from error
-    if not samples:
-        raise AnnotationError(f"{manifest} lists no samples")
+    samples = [_read_row(row) for row in read_manifest(Path(folder), _COLUMNS)]
     samples.sort(key=lambda s: (s.instrument, s.layer, s.pitch, s.name))
     groups = [list(group) for _, group in groupby(samples, lambda s: s.instrument)]
     for group in groups:
         if len({(sample.family, sample.split) for sample in group}) > 1:
             raise AnnotationError(
-                f"{manifest}: {group[0].instrument} stands in several families or splits"
+                f"{folder}: {group[0].instrument} stands in several families or splits"
             )
     return BackingPack(
         tuple(Instrument(g[0].instrument, g[0].family, g[0].split, tuple(g)) for g in groups)
@@ -205,17 +191,8 @@ def _decode(path: Path) -> Audio:
     return note
 
 
-def _read_row(row: Mapping[str, str | None], where: str, folder: Path) -> PitchedSample:
-    if None in row or any(row.get(name) is None for name in _COLUMNS):
-        raise AnnotationError(f"{where}: the row has more or fewer fields than the header")
-    text = {name: str(row[name]).strip() for name in _COLUMNS}
-    if text["split"] not in SPLITS:
-        raise AnnotationError(
-            f"{where}: unknown split {text['split']!r}: choose one of {', '.join(SPLITS)}"
-        )
-    path = folder / text["path"]
-    if not text["path"] or not path.is_file():
-        raise AnnotationError(f"{where}: there is no file {path}")
+def _read_row(row: ManifestRow) -> PitchedSample:
+    text, path, where = row.text, row.path, row.where
     try:
         # Not measurable for the lowest and highest notes: taken as in tune.
         cents = float(text["tuning_cents"] or 0.0)

@@ -10,9 +10,8 @@ Conventions
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -22,13 +21,12 @@ import soundfile as sf
 from numpy.typing import NDArray
 
 from softloc.errors import AnnotationError, AudioError, SettingsError
+from softloc.rendering.manifests import ManifestRow, read_manifest
 
 SAMPLE_RATE_HZ = 44_100
 
 #: An onset is the first sample at this level re the peak of its hit.
 ONSET_THRESHOLD_DB = -30.0
-
-SPLITS = ("train", "valid", "test")
 
 #: What a manifest must have.
 COLUMNS = (
@@ -170,20 +168,7 @@ def load_pack(folder: Path) -> KitPack:
     AnnotationError
         If the manifest is missing, lacks a column, or a row cannot be used; names file and line.
     """
-    manifest = Path(folder) / "manifest.csv"
-    try:
-        with manifest.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise AnnotationError(f"{manifest}:1: no column {', '.join(missing)}")
-            samples = [_read_row(row, manifest, reader.line_num) for row in reader]
-    except OSError as error:
-        raise AnnotationError(f"cannot read {manifest}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise AnnotationError(f"{manifest} is not UTF-8 text: {error}") from error
-    if not samples:
-        raise AnnotationError(f"{manifest} lists no samples")
+    samples = [_read_row(row) for row in read_manifest(Path(folder), COLUMNS)]
     return KitPack(_drums_of(samples))
 
 
@@ -253,18 +238,8 @@ def find_onset(audio: NDArray[np.float32]) -> int:
     return int(np.argmax(magnitude >= threshold))
 
 
-def _read_row(row: Mapping[str, str | None], manifest: Path, line: int) -> Sample:
-    where = f"{manifest}:{line}"
-    if None in row or any(row.get(name) is None for name in COLUMNS):
-        raise AnnotationError(f"{where}: the row has more or fewer fields than the header")
-    text = {name: str(row[name]).strip() for name in COLUMNS}
-    if text["split"] not in SPLITS:
-        raise AnnotationError(
-            f"{where}: unknown split {text['split']!r}: choose one of {', '.join(SPLITS)}"
-        )
-    path = manifest.parent / text["path"]
-    if not text["path"] or not path.is_file():
-        raise AnnotationError(f"{where}: there is no file {path}")
+def _read_row(row: ManifestRow) -> Sample:
+    text, path, where = row.text, row.path, row.where
     low, high = (int(_number(text[name], name, where)) for name in ("velocity_lo", "velocity_hi"))
     if not 0 <= low <= high <= 127:
         raise AnnotationError(f"{where}: velocities must rise within 0-127, not {low} to {high}")
