@@ -14,8 +14,10 @@ from hypothesis import settings
 # busy machine take many times as long.
 torch.set_num_threads(1)
 
-# Nothing is timed in tests: machines differ.
-settings.register_profile("softloc", deadline=None)
+# Nothing is timed in tests: machines differ. The examples are the same in every run; to look for
+# new ones: pytest --hypothesis-profile explore.
+settings.register_profile("softloc", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1_000)
 settings.load_profile("softloc")
 
 

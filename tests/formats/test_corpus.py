@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -59,11 +60,13 @@ def test_table_round_trip_keeps_all_columns(table: Path, tmp_path: Path) -> None
 NAMES = st.text(
     st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=8
 ).filter(lambda name: "\\" not in name and PurePosixPath(name).as_posix() == name)
+# In tables "36.0" is the note 36, as pandas writes it.
+LABELS = NAMES.filter(lambda name: not re.fullmatch(r"\d+\.0+", name))
 ONSETS = st.lists(
     st.builds(
         Onset,
         st.integers(-10_000_000, 10**9).map(lambda us: us / 1_000_000),
-        NAMES,
+        LABELS,
         annotator=st.none() | NAMES,
         softness_ms=st.none() | st.integers(0, 500).map(float) | st.just(math.inf),
         midi_note=st.none() | st.integers(0, 127),
