@@ -53,6 +53,7 @@ def train(
     window: options.Window = None,
     learning_rate: options.LearningRate = None,
     augment: options.Augment = True,
+    precision: options.Precision = None,
     seed: options.Seed = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -90,6 +91,7 @@ def train(
             window_s=window,
             learning_rate=learning_rate,
             state_interval_s=save_every,
+            precision=precision,
             seed=seed,
         )
         _check_output(output, resume=resume, overwrite=overwrite)

@@ -143,6 +143,15 @@ Augment = Annotated[
     ),
 ]
 
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="float32, or bfloat16: faster where the processor is made for it.",
+        rich_help_panel=_LEARNING,
+    ),
+]
+
 Seed = Annotated[int | None, typer.Option(help="Of all randomness.", rich_help_panel=_LEARNING)]
 
 Device = Annotated[str, typer.Option("-d", "--device", help="auto, cpu, cuda[:N] or mps.")]

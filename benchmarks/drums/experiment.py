@@ -11,6 +11,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def recipe(
         steps=steps,
         batch_size=8,
         learning_rate=3e-3,
-        max_validation_s=600.0,
+        max_validation_s=1_500.0,
+        precision="bfloat16",
         seed=seed,
     )
 
@@ -75,12 +77,20 @@ def train_once(
     classes: str = CLASSES,
     resume: bool = False,
 ) -> dict[str, Any]:
-    """Train on ``corpus/train``, choosing weights by ``corpus/valid``, both equally noisy."""
+    """Train on ``corpus/train``, choosing weights by ``corpus/valid``, both equally noisy.
+
+    Where there is a ``corpus/drumless``, its recordings are trained on as recordings without
+    events, and mixed under the others.
+    """
     torch.set_num_threads(1)
     train, valid = (
         noisy_dataset(corpus / split, noise_ms, settings.softness_ms, settings.seed, classes)
         for split in ("train", "valid")
     )
+    drumless = corpus / "drumless"
+    if drumless.is_dir() and classes == CLASSES:
+        backgrounds = noisy_dataset(drumless, 0.0, settings.softness_ms, settings.seed, classes)
+        train = replace(train, recordings=(*train.recordings, *backgrounds.recordings))
     with tempfile.TemporaryDirectory() as work:
         return fit(
             train,

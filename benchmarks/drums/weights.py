@@ -24,10 +24,12 @@ from softloc.checkpoints import FORMAT_VERSION
 from softloc.files import file_sha256
 from softloc.training import record_path
 
+#: Arguments of the renderer, by folder; the split is train unless it is named.
 CORPORA = {
-    "train": ("--minutes", "480", "--seed", "0", "--synthetic-kits", "80"),
-    "valid": ("--minutes", "20", "--seed", "0"),
-    "test": ("--minutes", "20", "--seed", "0"),
+    "train": ("--minutes", "720", "--seed", "0", "--synthetic-kits", "160"),
+    "drumless": ("--minutes", "90", "--seed", "1", "--alone", "1", "--accompanied", "0"),
+    "valid": ("--split", "valid", "--minutes", "40", "--seed", "0"),
+    "test": ("--split", "test", "--minutes", "20", "--seed", "0"),
 }
 PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
 
@@ -41,7 +43,7 @@ class Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "drums": Recipe("large", 15_000),
+    "drums": Recipe("large", 30_000),
     "drums-small": Recipe("small", 10_000),
 }
 
@@ -49,9 +51,10 @@ RECIPES: Mapping[str, Recipe] = {
 def main() -> None:
     """Render what is missing, train, score, record."""
     options = _parse()
-    for split, arguments in CORPORA.items():
-        if not (options.output / split / "labels.csv").exists():
-            render(["--split", split, *arguments, "--jobs", "2", "-o", str(options.output / split)])
+    for name, arguments in CORPORA.items():
+        folder = options.output / name
+        if not (folder / "labels.csv").exists():
+            render([*arguments, "--jobs", "2", "-o", str(folder)])
     model = options.output / f"{options.name}-{options.seed}.safetensors"
     if not model.exists():
         chosen = RECIPES[options.name]

@@ -99,6 +99,7 @@ SIZES: dict[str, Size] = {
             ),
             lstm_units=96,
             dense_units=48,
+            dropout=0.1,
             lstm_delay_frames=10,
         ),
     ),

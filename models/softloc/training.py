@@ -66,6 +66,9 @@ from softloc.velocity_fitting import MAX_FIT_S, fit_velocities
 #: Tolerances of F1 where the validation labels are exact.
 CLEAN_TOLERANCES_S = (0.050, 0.020)
 
+#: What the network may compute with while it trains.
+PRECISIONS = ("float32", "bfloat16")
+
 _LOG = logging.getLogger(__name__)
 #: Audio that velocities are fitted to, as a share of what the training went through. To hear it
 #: costs half as much as to train on it.
@@ -118,6 +121,9 @@ class TrainingSettings:
         Length of audio to validate with at most (`Dataset.shorten`, by the caller).
     state_interval_s : float
         Seconds between saved states.
+    precision : str
+        ``float32``, or ``bfloat16``: the network computes with half the digits, which is nearly
+        twice as fast on processors made for it; weights, loss and validation keep all of them.
     seed : int
         Of all randomness.
     """
@@ -141,10 +147,15 @@ class TrainingSettings:
     validation_share: float = 0.1
     max_validation_s: float = 900.0
     state_interval_s: float = 20.0
+    precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
         get_size(self.size)
+        if self.precision not in PRECISIONS:
+            raise SettingsError(
+                f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}"
+            )
         at_least_one = ("steps", "batch_size", "validations", "average_steps")
         positive = ("window_s", "learning_rate", "max_gradient_norm", "max_validation_s")
         shares = ("warmup_share", "decay_share", "validation_share")
@@ -433,8 +444,12 @@ class _Run:
         return float(loss.detach())
 
     def _loss(self, batch: Batch, progress: float) -> Tensor:
-        logits, _ = self.network(batch.features)
-        scored = logits[:, :, logits.shape[2] - batch.targets.shape[2] :]  # without the lead-in
+        is_short = self.settings.precision == "bfloat16"
+        with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=is_short):
+            logits, _ = self.network(batch.features)
+        scored = logits.float()[
+            :, :, logits.shape[2] - batch.targets.shape[2] :
+        ]  # without the lead-in
         loss: Tensor = self.loss(
             scored,
             batch.targets.to(self.device),

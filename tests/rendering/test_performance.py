@@ -145,7 +145,9 @@ def test_patterns_are_sorted_and_playable():
 
 def test_all_manners_occur():
     manners = [draw_manner(np.random.default_rng(seed)) for seed in range(400)]
-    assert {m.hats for m in manners} == {"played", "tight", "half_open", "open", "mixed"}
-    assert {m.timekeeper for m in manners} == {"played", "ride", "hat", "crash", "swap"}
+    hats = {"played", "tight", "half_open", "open", "mixed", "silent"}
+    assert {m.hats for m in manners} == hats
+    assert {m.timekeeper for m in manners} == {"played", "ride", "hat", "crash", "tom", "swap"}
+    assert {m.percussion_along for m in manners} == {"nothing", "snare", "timekeeper"}
     assert any(m.percussion for m in manners)
     assert any(m.brush_share for m in manners)

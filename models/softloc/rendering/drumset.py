@@ -17,6 +17,7 @@ import numpy as np
 from softloc.errors import SettingsError
 from softloc.rendering.beaters import BRUSHES, MALLETS, STICKS, Beater, draw_beater
 from softloc.rendering.kits import Drum, KitPack
+from softloc.rendering.layering import Layer, draw_layer
 from softloc.rendering.performance import PERCUSSION
 
 #: Articulations of the pack that can stand for each articulation, best first.
@@ -85,6 +86,8 @@ class Voice:
         Level re the drum set.
     beater : Beater
         What it is struck with.
+    layer : Layer or None
+        A second drum that sounds with it.
     """
 
     drum: Drum
@@ -95,6 +98,7 @@ class Voice:
     bite_s: float
     gain_db: float
     beater: Beater
+    layer: Layer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +130,15 @@ class DrumSetSettings:
         Sets whose main kit is a machine.
     blend_share : float
         Instruments that come from another kit than the main one, although it has them.
+    layer_share : float
+        Instruments over which the same instrument of another kit is laid.
     tuning_semitones : float
         Standard deviation of the tuning.
     """
 
     electronic_share: float = 0.2
     blend_share: float = 0.35
+    layer_share: float = 0.3
     tuning_semitones: float = 1.3
 
 
@@ -166,10 +173,15 @@ def draw_drumset(rng: np.random.Generator, pack: KitPack, settings: DrumSetSetti
         kit = main
         if rng.random() < settings.blend_share:
             kit = _choose_kit(rng, _offering(pack, STAND_INS[group[0]][0]) or kits, electronic)
+        partner = None
+        if rng.random() < settings.layer_share:
+            partner = _choose_kit(rng, _offering(pack, STAND_INS[group[0]][0]) or kits, electronic)
         for articulation in group:
             drum = _choose_drum(rng, pack, articulation, kit, electronic)
             if drum is not None:
-                voices[articulation] = _draw_voice(rng, drum, articulation, settings, beater)
+                voice = _draw_voice(rng, drum, articulation, settings, beater)
+                layer = None if partner is None else _lay(rng, pack, articulation, drum, partner)
+                voices[articulation] = replace(voice, layer=layer)
             elif articulation not in PERCUSSION:
                 raise SettingsError(f"the kits have nothing that could stand for {articulation}")
         _tune_together(rng, voices, group, settings)
@@ -260,6 +272,20 @@ def _draw_voice(
         gain_db=gain_db,
         beater=_beater_of(drum, articulation, beater),
     )
+
+
+def _lay(
+    rng: np.random.Generator, pack: KitPack, articulation: str, drum: Drum, partner: str
+) -> Layer | None:
+    """Lay the same articulation of another kit over a drum, if that kit has it."""
+    pool = [
+        other
+        for other in pack.articulation(*STAND_INS[articulation][0])
+        if other.kit == partner and other != drum
+    ]
+    if not pool:
+        return None
+    return draw_layer(rng, pool[int(rng.integers(len(pool)))], is_metal=articulation in METAL)
 
 
 def _draw_decay(rng: np.random.Generator, drum: Drum, articulation: str) -> float | None:

@@ -25,6 +25,7 @@ from softloc.rendering.beaters import strike_with
 from softloc.rendering.drumset import DrumSet, Voice
 from softloc.rendering.filters import Audio, Band, equalise
 from softloc.rendering.kits import SAMPLE_RATE_HZ, Sample, decode, find_onset
+from softloc.rendering.layering import sample_beside, stack
 from softloc.rendering.performance import Hit
 
 AUDIBLE_RANGE_DB = 50.0
@@ -102,11 +103,18 @@ class SampleBank:
         key = (strike.hit.articulation, sample.name, strike.detune, strike.softness)
         sound = self._variants.get(key)
         if sound is None:
-            if sample.name not in self._decoded:
-                self._decoded[sample.name] = trim_slow_attack(decode(sample), sample)
-            sound = make_sound(self._decoded[sample.name], voice, strike.detune, strike.softness)
+            audio = self._audio(sample)
+            if voice.layer is not None:
+                beside = sample_beside(voice.layer, strike.sample, len(voice.drum.samples))
+                audio = stack(audio, self._audio(beside), voice.layer)
+            sound = make_sound(audio, voice, strike.detune, strike.softness)
             self._variants[key] = sound
         return sound
+
+    def _audio(self, sample: Sample) -> Audio:
+        if sample.name not in self._decoded:
+            self._decoded[sample.name] = trim_slow_attack(decode(sample), sample)
+        return self._decoded[sample.name]
 
 
 def plan_strikes(

@@ -175,6 +175,46 @@ PATTERNS: tuple[Pattern, ...] = (
         "march", 4, (90, 130),
         {KICK: "X.......X.......", SNARE: "X.gxX.gxX.gxXxxx", PEDAL: "....x.......x..."},
     ),
+    Pattern(
+        "floor tom time", 4, (80, 150),
+        {KICK: "X.......X.x.....", SNARE: "....X.......X...", TOM_LO: "x.x.x.x.x.x.x.x."},
+    ),
+    Pattern(
+        "tribal", 4, (85, 140),
+        {KICK: "X.....X...X.....", TOM_LO: "X..X..X.X..X..X.", TOM_MID: "..x.......x.x...",
+         TOM_HI: ".....x.......x.."},
+    ),
+    Pattern(
+        "tom sixteenths", 4, (65, 115),
+        {KICK: "X...X...X...X...", TOM_HI: "Xxxx............", TOM_MID: "....XxxxX.......",
+         TOM_LO: ".........xxxXxxx"},
+    ),
+    Pattern(
+        "surf", 4, (120, 175),
+        {KICK: "X...X...X...X...", SNARE: "....X.......X...", TOM_LO: "xxxxx.xxxxxxx.xx"},
+    ),
+    Pattern(
+        "swung toms", 3, (140, 220),
+        {KICK: "X..X..X..X..", TOM_LO: "X.xX.xX.xX.x", TOM_HI: ".....o.....o",
+         PEDAL: "...x.....x.."},
+    ),
+    Pattern(
+        "kick and snare", 4, (65, 160), {KICK: "X..o..x.X.x...o.", SNARE: "....X..o....X..o"}
+    ),
+    Pattern(
+        "crash eighths", 4, (90, 170),
+        {KICK: "X.x.....X.x...o.", SNARE: "....X.......X...", CRASH: "X.x.X.x.X.x.X.x."},
+    ),
+    Pattern(
+        "stops", 4, (80, 160),
+        {KICK: "X.....X.....o...", CRASH: "X.....X.........", SNARE: "............o.xX",
+         TOM_LO: "..............o."},
+    ),
+    Pattern(
+        "slow cymbals", 4, (50, 90),
+        {RIDE: "X...x.x.X...x...", CRASH: "o...............", TOM_LO: "........o...o...",
+         KICK: "o.......o......."},
+    ),
 )  # fmt: skip
 
 _STRENGTH = {"X": 108.0, "x": 80.0, "g": 32.0, "o": 80.0}
@@ -218,8 +258,11 @@ def draw_pattern(rng: np.random.Generator, bpm: float, duration_s: float) -> tup
 
 def draw_roll(rng: np.random.Generator) -> tuple[Note, ...]:
     """Play a fast run: a snare roll, toms downwards, double kicks, or a cymbal swell."""
-    kinds = ((SNARE,), (SNARE, TOM_HI, TOM_MID, TOM_LO), (KICK,), (TOM_LO,), (RIDE,), (HAT,))
-    kind = kinds[int(rng.choice(len(kinds), p=[0.3, 0.3, 0.15, 0.1, 0.05, 0.1]))]
+    kinds = (
+        (SNARE,), (SNARE, TOM_HI, TOM_MID, TOM_LO), (TOM_HI, TOM_MID, TOM_LO),
+        (KICK,), (TOM_LO,), (RIDE,), (CRASH,), (HAT,),
+    )  # fmt: skip
+    kind = kinds[int(rng.choice(len(kinds), p=[0.22, 0.24, 0.14, 0.12, 0.1, 0.06, 0.06, 0.06]))]
     rate_hz = rng.uniform(6.0, 12.0 if kind[0] == KICK else 16.0)
     count = int(rng.uniform(0.5, 2.2) * rate_hz) + 2
     first, last = rng.uniform(30.0, 110.0, size=2)

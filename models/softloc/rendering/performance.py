@@ -42,6 +42,7 @@ NOTES: Mapping[str, int] = {
 }  # fmt: skip
 
 PERCUSSION = ("tambourine", "cowbell", "clap", "shaker", "stick_click", "perc")
+_PERCUSSION_SHARES = (0.35, 0.1, 0.15, 0.2, 0.1, 0.1)
 HATS = ("closed", "half_open", "open", "pedal")
 
 
@@ -96,10 +97,10 @@ class PerformanceSettings:
     duration_range_s: tuple[float, float] = (20.0, 60.0)
     section_range_s: tuple[float, float] = (6.0, 25.0)
     stretch_range: tuple[float, float] = (0.8, 1.25)
-    pattern_share: float = 0.3
-    scatter_share: float = 0.04
-    roll_share: float = 0.06
-    fill_share: float = 0.12
+    pattern_share: float = 0.32
+    scatter_share: float = 0.07
+    roll_share: float = 0.07
+    fill_share: float = 0.14
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,11 @@ class Manner:
     Attributes
     ----------
     hats : str
-        ``played`` as written, or ``tight``, ``half_open``, ``open`` throughout, or ``mixed``.
+        ``played`` as written, or ``tight``, ``half_open``, ``open`` throughout, or ``mixed``, or
+        ``silent``.
     timekeeper : str
-        ``played`` as written; or hats and rides change to ``ride``, ``hat``, ``crash`` or swap.
+        ``played`` as written; or hats and rides change to ``ride``, ``hat``, ``crash`` or ``tom``,
+        or swap.
     pedal_share : float
         Share of the soft pedal notes that is kept.
     side_stick_share, brush_share : float
@@ -122,6 +125,8 @@ class Manner:
         Articulation that takes the place of the first crash, if any.
     percussion : str or None
         Instrument beside the drum set, if any.
+    percussion_along : str
+        What it plays along with: the ``snare``, the ``timekeeper``, or ``nothing``: evenly.
     """
 
     hats: str
@@ -132,6 +137,7 @@ class Manner:
     flam_share: float
     accent: str | None
     percussion: str | None
+    percussion_along: str = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,18 +211,21 @@ def draw_performance(
 
 def draw_manner(rng: np.random.Generator) -> Manner:
     """Draw how a section is played."""
-    hats = ("played", "tight", "half_open", "open", "mixed")
-    timekeepers = ("played", "ride", "hat", "crash", "swap")
+    hats = ("played", "tight", "half_open", "open", "mixed", "silent")
+    timekeepers = ("played", "ride", "hat", "crash", "tom", "swap")
     brushes = rng.random() < 0.08
     return Manner(
-        hats=hats[rng.choice(5, p=[0.34, 0.08, 0.22, 0.2, 0.16])],
-        timekeeper=timekeepers[rng.choice(5, p=[0.58, 0.09, 0.2, 0.04, 0.09])],
+        hats=hats[rng.choice(6, p=[0.31, 0.08, 0.2, 0.19, 0.15, 0.07])],
+        timekeeper=timekeepers[rng.choice(6, p=[0.52, 0.13, 0.18, 0.05, 0.03, 0.09])],
         pedal_share=float(rng.choice([0.0, 0.15, 0.4, 1.0], p=[0.35, 0.3, 0.2, 0.15])),
         side_stick_share=float(rng.choice([0.0, 0.2, 1.0], p=[0.82, 0.06, 0.12])),
         brush_share=0.9 if brushes else 0.0,
         flam_share=float(rng.choice([0.0, 0.04, 0.15], p=[0.7, 0.2, 0.1])),
         accent=(None, "splash", "china")[rng.choice(3, p=[0.75, 0.15, 0.1])],
-        percussion=str(rng.choice(PERCUSSION)) if rng.random() < 0.12 else None,
+        percussion=str(rng.choice(PERCUSSION, p=_PERCUSSION_SHARES))
+        if rng.random() < 0.2
+        else None,
+        percussion_along=("nothing", "snare", "timekeeper")[rng.choice(3, p=[0.4, 0.3, 0.3])],
     )
 
 
@@ -247,6 +256,8 @@ def play_notes(rng: np.random.Generator, notes: Sequence[Note], manner: Manner) 
         if articulation == "pedal" and note.velocity < 90 and chance >= manner.pedal_share:
             continue
         articulation = _timekeeper(articulation, manner.timekeeper)
+        if articulation in HATS and manner.hats == "silent":
+            continue
         articulation = _manner_of_hat(articulation, manner.hats, mix)
         articulation = _manner_of_snare(articulation, manner, chance)
         if articulation == "crash_a" and manner.accent is not None:
@@ -325,9 +336,9 @@ def _grace(hit: Hit, lead: float) -> Hit:
 
 
 def _timekeeper(articulation: str, manner: str) -> str:
-    """Play hats on the ride or a crash, or rides on the hat; foot and accents stay."""
-    if articulation in ("closed", "open") and manner in ("ride", "crash", "swap"):
-        return "crash_b" if manner == "crash" else "ride"
+    """Play hats on the ride, a crash or a tom, or rides on the hat; foot and accents stay."""
+    if articulation in ("closed", "open") and manner in ("ride", "crash", "tom", "swap"):
+        return {"crash": "crash_b", "tom": "tom_lo"}.get(manner, "ride")
     if articulation in ("ride", "ride_bell") and manner in ("hat", "swap"):
         return "closed" if articulation == "ride" else "open"
     return articulation
@@ -356,21 +367,25 @@ def _manner_of_snare(articulation: str, manner: Manner, chance: float) -> str:
 
 
 def _draw_percussion(rng: np.random.Generator, notes: Sequence[Note], manner: Manner) -> list[Hit]:
-    """Add an instrument that plays evenly beside the drum set, or along with the snare."""
-    if manner.percussion is None or not notes:
+    """Add an instrument that plays evenly beside the drum set, or along with one of its drums."""
+    instrument = manner.percussion
+    if instrument is None or not notes:
         return []
-    if manner.percussion == "clap":
-        backbeats = [note for note in notes if note.midi_note in (38, 40) and note.velocity > 80]
+    along = "snare" if instrument == "clap" else manner.percussion_along
+    if along != "nothing":
+        partners = (38, 40) if along == "snare" else (42, 22, 46, 26, 51)
+        softest = 80 if along == "snare" else 0
         return [
-            Hit(max(0.0, note.time_s + rng.normal(0.0, 0.008)), "clap", note.velocity)
-            for note in backbeats
+            Hit(max(0.0, note.time_s + rng.normal(0.0, 0.008)), instrument, note.velocity)
+            for note in notes
+            if note.midi_note in partners and note.velocity > softest
         ]
     step_s = rng.uniform(0.12, 0.6)
     times_s = np.arange(rng.uniform(0.0, step_s), notes[-1].time_s + 1e-9, step_s)
     times_s = np.maximum(times_s + rng.normal(0.0, 0.006, len(times_s)), 0.0)
     strengths = np.clip(rng.normal(75, 18, len(times_s)), 10, 127)
     return [
-        Hit(float(time_s), manner.percussion, int(strength))
+        Hit(float(time_s), instrument, int(strength))
         for time_s, strength, chance in zip(
             times_s, strengths, rng.random(len(times_s)), strict=True
         )

@@ -42,6 +42,7 @@ from softloc.rendering.drumset import DrumSet, DrumSetSettings, draw_drumset
 from softloc.rendering.filters import Audio
 from softloc.rendering.grooves import Groove, Note
 from softloc.rendering.kits import SAMPLE_RATE_HZ, KitPack, Sample
+from softloc.rendering.layering import sample_beside
 from softloc.rendering.mixing import (
     SampleBank,
     Strike,
@@ -231,8 +232,12 @@ def samples_of(strikes: Sequence[Strike], drumset: DrumSet) -> tuple[Sample, ...
     """List every sample that some strikes use, once, by name."""
     used: dict[str, Sample] = {}
     for strike in strikes:
-        sample = drumset.voices[strike.hit.articulation].drum.samples[strike.sample]
+        voice = drumset.voices[strike.hit.articulation]
+        sample = voice.drum.samples[strike.sample]
         used[sample.name] = sample
+        if voice.layer is not None:
+            beside = sample_beside(voice.layer, strike.sample, len(voice.drum.samples))
+            used[beside.name] = beside
     return tuple(used[name] for name in sorted(used))
 
 
