@@ -61,11 +61,29 @@ def noisy_corpus(folder: Path, noise_ms: float, seed: int) -> Corpus:
 
 
 def noisy_dataset(
-    folder: Path, noise_ms: float, softness_ms: float, seed: int, classes: str = CLASSES
+    folder: Path,
+    noise_ms: float,
+    softness_ms: float,
+    seed: int,
+    classes: str = CLASSES,
+    *,
+    backgrounds: Path | None = None,
 ) -> Dataset:
-    """Join the labels of `noisy_corpus` with their audio."""
+    """Join the labels of `noisy_corpus` with their audio, and with recordings without labels."""
     corpus = noisy_corpus(folder, noise_ms, seed)
+    if backgrounds is not None:
+        corpus = _side_by_side(corpus, noisy_corpus(backgrounds, 0.0, seed))
     return build_dataset(corpus, choose_classes(classes, corpus), None, softness_ms)
+
+
+def _side_by_side(*corpora: Corpus) -> Corpus:
+    """Make one corpus of several whose folders stand side by side."""
+    recordings = {
+        f"{corpus.root.name}/{name}": onsets
+        for corpus in corpora
+        for name, onsets in corpus.recordings.items()
+    }
+    return replace(corpora[0], root=corpora[0].root.parent, recordings=recordings)
 
 
 def train_once(
@@ -83,14 +101,11 @@ def train_once(
     events, and mixed under the others.
     """
     torch.set_num_threads(1)
-    train, valid = (
-        noisy_dataset(corpus / split, noise_ms, settings.softness_ms, settings.seed, classes)
-        for split in ("train", "valid")
-    )
     drumless = corpus / "drumless"
-    if drumless.is_dir() and classes == CLASSES:
-        backgrounds = noisy_dataset(drumless, 0.0, settings.softness_ms, settings.seed, classes)
-        train = replace(train, recordings=(*train.recordings, *backgrounds.recordings))
+    backgrounds = drumless if drumless.is_dir() and classes == CLASSES else None
+    shared = (noise_ms, settings.softness_ms, settings.seed, classes)
+    train = noisy_dataset(corpus / "train", *shared, backgrounds=backgrounds)
+    valid = noisy_dataset(corpus / "valid", *shared)
     with tempfile.TemporaryDirectory() as work:
         return fit(
             train,
