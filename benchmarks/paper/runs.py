@@ -45,7 +45,7 @@ import torch
 from softloc.errors import TrainingError
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-EXPERIMENTS = ("drums", "piano")
+EXPERIMENTS = ("drums", "piano", "ecg", "video")
 
 #: A run has converged if its validation loss fell by less than this share of itself ...
 SMALL_IMPROVEMENT = 0.01
