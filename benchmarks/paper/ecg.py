@@ -54,9 +54,9 @@ NETWORK_SETTINGS: Mapping[str, Any] = {
     "alpha": 0.863,
     "batch": 32,
     "window_steps": 50,
-    "learning_rate": 3e-3,
-    "decay_share": 0.5,
-    "steps": 3_000,
+    "learning_rate": 5e-3,
+    "decay_share": 1.0,
+    "steps": 4_000,
 }
 #: Iterations of L-BFGS, of all folds together.
 LRM_SETTINGS: Mapping[str, Any] = {"steps": 100 * N_FOLDS}
@@ -73,7 +73,7 @@ def runs(*, quick: bool) -> Sequence[Run]:
         made_up = ("made-up", "QRS")
         changes: Mapping[str, Any] = {"steps": 150, "learning_rate": 1e-2, "batch": 8}
         return [
-            _run(made_up, "softloc", ("normal", 0.0), 0, **changes, alpha=0.5),
+            _run(made_up, "softloc", ("normal", 0.0), 0, **changes, alpha=0.5, softness_steps=1.5),
             _run(made_up, "cross-entropy", ("normal", 0.0), 0, **changes),
             _run(made_up, "lr-m", ("normal", 1.0), 0, steps=20 * N_FOLDS),
         ]
@@ -181,7 +181,9 @@ def make_up_series(n_series: int = 18, n_steps: int = 60, seed: int = 0) -> list
     series = []
     for index in range(n_series):
         features = rng.normal(size=(n_steps, 4)).astype(np.float32)
-        events = np.arange(rng.integers(2, 8), n_steps, 9)
+        # Regular ones would look like a constant to a softness of a third of their period.
+        events = np.cumsum(rng.integers(6, 17, size=n_steps))
+        events = events[events < n_steps]
         features[events, 0] += 6.0
         series.append(Series(str(index), index % N_FOLDS, features, events))
     return series

@@ -46,7 +46,7 @@ def above(probabilities: Probabilities, threshold: float) -> Steps:
 
 
 def peaks(probabilities: Probabilities, threshold: float) -> Steps:
-    """Take the local maxima that are higher than the threshold; of equal steps side by side the first."""
+    """Take the local maxima higher than the threshold; of equal neighbours the first."""
     before = np.concatenate(([-np.inf], probabilities[:-1]))
     after = np.concatenate((probabilities[1:], [-np.inf]))
     highest = (probabilities > before) & (probabilities >= after)

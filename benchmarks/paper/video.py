@@ -41,12 +41,12 @@ SETTINGS: Mapping[str, Any] = {
     "alpha": "drums",
     "batch": 8,
     "learning_rate": 1e-3,
-    "decay_share": 0.5,
+    "decay_share": 1.0,
     # Videos of the training list that only tell the validation loss.
     "held_out": 2,
 }
-#: More than 120 passes over the training videos of either set.
-STEPS = {"50salads_mid": 600, "gtea": 360, "made-up": 60}
+#: More than 150 passes over the training videos of either set.
+STEPS = {"50salads_mid": 750, "gtea": 450, "made-up": 60}
 _N_VALIDATIONS = 20
 
 
