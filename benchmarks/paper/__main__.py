@@ -25,6 +25,7 @@ from benchmarks.paper.runs import (
     Experiment,
     Line,
     Run,
+    command_of,
     missing,
     read_lines,
     run_all,
@@ -35,11 +36,12 @@ from softloc.errors import SoftLocError
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do, list or time the runs of some experiments."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = _parse(arguments)
     torch.set_num_threads(1)
     try:
         for name in EXPERIMENTS if options.experiment == "all" else [options.experiment]:
-            _do(name, options)
+            _do(name, options, command_of(arguments))
     except SoftLocError as error:
         sys.exit(f"error: {error}")
 
@@ -50,7 +52,7 @@ def load_experiment(name: str) -> Experiment:
     return module
 
 
-def _do(name: str, options: argparse.Namespace) -> None:
+def _do(name: str, options: argparse.Namespace, command: str) -> None:
     experiment = load_experiment(name)
     folder = options.output / name
     results = options.output / "results" if options.quick else options.results
@@ -68,6 +70,7 @@ def _do(name: str, options: argparse.Namespace) -> None:
         folder,
         results=results,
         quick=options.quick,
+        command=command,
         on_line=_print_line,
     )
     if options.quick:
@@ -75,10 +78,10 @@ def _do(name: str, options: argparse.Namespace) -> None:
 
 
 def _print_line(line: Line) -> None:
+    steps = f"{line['steps']} steps in {line['seconds']:.0f} s"
     converged = "converged" if line["converged"] else "not converged"
-    print(
-        f"{line['key']}: {line['steps']} steps in {line['seconds']:.0f} s, {converged}", flush=True
-    )
+    told = line["result"].get("error") or (f"{steps}, {converged}" if line["steps"] else "done")
+    print(f"{line['key']}: {told}", flush=True)
 
 
 def _list(experiment: Experiment, runs: Sequence[Run], folder: Path, lines: Sequence[Line]) -> None:
@@ -110,7 +113,7 @@ def _shard(text: str) -> tuple[int, int]:
     return index, count
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.paper", description=__doc__.split("\n", maxsplit=1)[0]
     )

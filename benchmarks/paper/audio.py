@@ -96,7 +96,7 @@ class AudioSettings:
     batch_size: int = 16
     window_s: float = 1.5
     learning_rate: float = 3e-3
-    decay_share: float = 0.5
+    decay_share: float = 1.0
     validations: int = 20
     validation_windows: int = 256
 
@@ -374,11 +374,13 @@ def _score(
     scores: dict[str, Any] = {}
     looks: dict[str, Any] = {}
     for name, test in material.tests.items():
-        answers = predict(model, test)
-        scores[name] = _by_all(model, answers, peaks, test.corpus.recordings, material.vocabulary)
-        looks[name] = describe_predictions(
-            answers, test.corpus.recordings, _by_mass(model, answers), model.settings
-        )
+        answers, truth = predict(model, test), test.corpus.recordings
+        found = _by_mass(model, answers)
+        scores[name] = {
+            "mass": score(truth, found, material.vocabulary),
+            **_by_thresholds(model, answers, peaks, truth, material.vocabulary),
+        }
+        looks[name] = describe_predictions(answers, truth, found, model.settings)
     return {
         "scores": scores,
         "peak_settings": dataclasses.asdict(peaks),
@@ -423,14 +425,14 @@ def _by_peaks(model: Checkpoint, answers: Answers, peaks: PeakSettings) -> dict[
     }
 
 
-def _by_all(
+def _by_thresholds(
     model: Checkpoint,
     answers: Answers,
     peaks: PeakSettings,
     references: Mapping[str, list[Onset]],
     vocabulary: str,
 ) -> dict[str, Any]:
-    scores = {"mass": score(references, _by_mass(model, answers), vocabulary)}
+    scores: dict[str, Any] = {}
     for name, factor in (("peaks", 1.0), ("peaks_half", 0.5), ("peaks_double", 2.0)):
         scaled = replace(peaks, threshold=min(factor * peaks.threshold, 1.0))
         scores[name] = score(references, _by_peaks(model, answers, scaled), vocabulary)

@@ -12,6 +12,7 @@ killed goes on from its state to bit-identical weights.
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class LoopSettings:
     learning_rate : float
         Constant, unless `decay_share` says otherwise.
     decay_share : float
-        Share of the steps, the last ones, over which it falls to zero.
+        Share of the steps, the last ones, over which it falls to zero along half a cosine.
     max_gradient_norm : float
         Gradients are clipped to it.
     validations : int
@@ -162,9 +163,8 @@ def _step(
     step: int,
 ) -> None:
     progress = step / settings.steps
-    decay = min(1.0, (1.0 - progress) / settings.decay_share) if settings.decay_share else 1.0
     for group in optimizer.param_groups:
-        group["lr"] = decay * settings.learning_rate
+        group["lr"] = settings.learning_rate * _decay(progress, settings.decay_share)
     model.train()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed((settings.seed << 32) + step)  # of dropout
@@ -175,6 +175,17 @@ def _step(
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(model.parameters(), settings.max_gradient_norm)
     optimizer.step()
+
+
+def _decay(progress: float, share: float) -> float:
+    """Give the share of the learning rate that is left.
+
+    A straight line would still be far above zero when the last fifth begins, which decides
+    whether a run has converged.
+    """
+    if progress <= 1.0 - share:
+        return 1.0
+    return 0.5 * (1.0 + math.cos(math.pi * (progress - (1.0 - share)) / share))
 
 
 def _validation_loss(model: nn.Module, validate: Validate, step: int) -> float:

@@ -233,8 +233,8 @@ def split_by_work(split: Split, works: Mapping[str, str]) -> tuple[Split, Split]
 def _synthetic(folder: Path) -> Material:
     classes = Classes(tuple(str(note) for note in NOTES))
     splits = [
-        read_split(ensure_corpus(folder / name, "tones", n_files, 20.0, seed), classes)
-        for seed, (name, n_files) in enumerate((("train", 6), ("valid", 2), ("test", 2)))
+        read_split(ensure_corpus(folder / name, "tones", n_files, 15.0, seed), classes)
+        for seed, (name, n_files) in enumerate((("train", 5), ("valid", 2), ("test", 2)))
     ]
     return Material(splits[0], splits[1], {"test": splits[2]}, _sizes(), speeds=(1.0,))
 

@@ -98,6 +98,20 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
     return f"{mean(values):.{digits}f} ± {stdev(values):.{digits}f} ({len(values)})"
 
 
+def cell(lines: Sequence[Line], value: Callable[[Line], float | None], digits: int = 1) -> str:
+    """Write the spread of a value over runs; only those that converged count, and it says so."""
+    counted = converged(lines)
+    found = [v for v in map(value, counted) if v is not None]
+    n_left_out = len(lines) - len(counted)
+    note = f"; {n_left_out} not converged" if n_left_out else ""
+    return spread(found, digits) + note
+
+
+def converged(lines: Sequence[Line]) -> list[Line]:
+    """Keep the runs that count: those that converged, and those that train nothing."""
+    return [line for line in lines if line["converged"] or not line["settings"]["steps"]]
+
+
 def valid(lines: Sequence[Line], **settings: Any) -> list[Line]:
     """Keep the lines of runs that did not fail and have all these settings."""
     return [

@@ -32,7 +32,6 @@ import math
 import os
 import platform
 import shlex
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -172,6 +171,7 @@ def run_all(
     *,
     results: Path = RESULTS,
     quick: bool = False,
+    command: str = "",
     on_step: Callable[[], None] = lambda: None,
     on_line: Callable[[Line], None] = lambda _: None,
 ) -> None:
@@ -189,6 +189,8 @@ def run_all(
         Folder of the lines.
     quick : bool
         Passed on to the runs.
+    command : str
+        For the lines, see `command_of`.
     on_step, on_line : callable
         Called after each step of the optimiser, and with each line that was written.
     """
@@ -198,7 +200,8 @@ def run_all(
             continue
         state = folder / "states" / f"{run.key}.state"
         state.parent.mkdir(parents=True, exist_ok=True)
-        line = line_of(run, _train(experiment, run, Context(folder, state, quick, on_step)))
+        outcome = _train(experiment, run, Context(folder, state, quick, on_step))
+        line = line_of(run, outcome, command)
         append_line(line, results)
         state.unlink(missing_ok=True)
         on_line(line)
@@ -212,10 +215,10 @@ def _train(experiment: Experiment, run: Run, context: Context) -> Outcome:
         return Outcome(0, 0.0, (), {"error": str(error)})
 
 
-def line_of(run: Run, outcome: Outcome) -> dict[str, Any]:
+def line_of(run: Run, outcome: Outcome, command: str = "") -> dict[str, Any]:
     """Make the line of a finished run."""
     return {
-        "command": command(),
+        "command": command,
         "experiment": run.experiment,
         "name": run.name,
         "key": run.key,
@@ -251,13 +254,13 @@ def has_converged(curve: Sequence[tuple[int, float]]) -> bool:
     return before - after < SMALL_IMPROVEMENT * abs(before)
 
 
-def command() -> str:
-    """Tell the command that is running, without folders of this machine."""
-    arguments: list[str] = []
-    for argument in sys.argv[1:]:
-        is_folder = arguments and arguments[-1] in {"-o", "--output", "--results"}
-        arguments.append("DIR" if is_folder else argument)
-    return shlex.join(["python", "-m", "benchmarks.paper", *arguments])
+def command_of(arguments: Sequence[str]) -> str:
+    """Write the command with these arguments, without folders of this machine."""
+    shown: list[str] = []
+    for argument in arguments:
+        is_folder = bool(shown) and shown[-1] in {"-o", "--output", "--results"}
+        shown.append("DIR" if is_folder else argument)
+    return shlex.join(["python", "-m", "benchmarks.paper", *shown])
 
 
 def machine() -> dict[str, Any]:

@@ -1,0 +1,96 @@
+"""Tiny runs of the paper's experiments from the command line, and the page made of their lines."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.paper import drums, piano
+from benchmarks.paper.__main__ import main
+from benchmarks.paper.audio_report import better_f1
+from benchmarks.paper.drums_report import nadaraya_watson
+from benchmarks.paper.report import NOT_RUN, PAGE, load_report, render
+from benchmarks.paper.report import main as report
+from benchmarks.paper.runs import EXPERIMENTS, missing, read_lines
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("paper")
+    only = ["--only", "look-cross-entropy", "--only", "edges-*"]
+    main(["drums", "--quick", "-o", str(folder), *only])
+    main(["piano", "--quick", "-o", str(folder), "--only", "labels", "--only", "sll"])
+    return folder
+
+
+def test_lines_say_what_was_run(output: Path) -> None:
+    look, edges = read_lines("drums", output / "results")
+    assert (look["name"], edges["name"]) == ("look-cross-entropy", "edges-distribution")
+    assert (look["steps"], look["seed"], look["settings"]["loss"]) == (60, 0, "cross-entropy")
+    assert look["command"] == (
+        "python -m benchmarks.paper drums --quick -o DIR --only look-cross-entropy --only 'edges-*'"
+    )
+    assert len(look["validation_curve"]) == 5
+    assert better_f1("test")(look) > 70.0  # clicks that a child could find
+    assert not list((output / "drums" / "states").iterdir())
+
+
+def test_nothing_is_run_again(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = read_lines("piano", output / "results")
+    main(["piano", "--quick", "-o", str(output), "--only", "labels"])
+    assert read_lines("piano", output / "results") == lines
+    main(["piano", "--quick", "-o", str(output), "--only", "labels", "--list"])
+    assert "0 of 3 runs are missing" in capsys.readouterr().out
+
+
+def test_tables_and_figures_come_from_the_lines(output: Path) -> None:
+    page = output / "page.md"
+    page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    report(["--results", str(output / "results"), "--page", str(page)])
+    text = page.read_text(encoding="utf-8")
+    (look,) = [r for r in read_lines("drums", output / "results") if r["name"].startswith("look")]
+    labels = re.search(r"\| test \| 100\.0 \| (\d+\.\d) \| (\d+\.\d) \|", text)
+    assert labels is not None
+    assert float(labels[1]) == pytest.approx(68.3, abs=8.0)  # erf(1 / √2), few labels
+    assert "`edges-distribution` | 1 |" in text
+    assert render(page, output / "results") == text
+    assert (output / "figures" / "drums-looks.png").is_file() == look["converged"]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_table_has_its_place(experiment: str) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    for name in load_report(experiment).TABLES:
+        assert text.count(f"<!-- {name} -->") == text.count(f"<!-- /{name} -->") == 1
+    for name in load_report(experiment).FIGURES:
+        assert f"figures/{name}.png" in text
+
+
+def test_the_page_agrees_with_the_results() -> None:
+    assert render() == PAGE.read_text(encoding="utf-8"), "run python -m benchmarks.paper.report"
+
+
+def test_no_run_is_listed_twice() -> None:
+    for experiment in (drums, piano):
+        for quick in (True, False):
+            runs = experiment.runs(quick=quick)
+            assert missing(runs, []) == runs
+    assert sum(run.name == "map" for run in drums.runs(quick=False)) >= 60
+    noises_ms = {
+        run.settings["noise_ms"] for run in piano.runs(quick=False) if run.name == "softloc"
+    }
+    assert noises_ms == {0.0, 50.0, 100.0, 150.0, 200.0, 500.0, 1000.0}
+
+
+def test_the_map_averages_what_is_near() -> None:
+    places = [(0.0, 0.0), (100.0, 0.0)]
+    estimates = nadaraya_watson(places, [10.0, 20.0], [(0.0, 0.0), (50.0, 40.0), (1e5, 0.0)])
+    assert estimates.tolist() == pytest.approx([10.0, 15.0, 20.0])
+
+
+def test_tables_without_lines_say_so() -> None:
+    for experiment in EXPERIMENTS:
+        for make in load_report(experiment).TABLES.values():
+            assert make([]) == NOT_RUN
