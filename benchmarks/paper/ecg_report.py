@@ -62,7 +62,12 @@ def f1_table(target: str, lines: Lines) -> str:
 
 def decoding_table(lines: Lines) -> str:
     """All ways of decoding: means over all levels of noise, and over the noise-free level."""
-    header = ("", "method", *DECODINGS.values(), *(f"{how}, no noise" for how in DECODINGS.values()))
+    header = (
+        "",
+        "method",
+        *DECODINGS.values(),
+        *(f"{how}, no noise" for how in DECODINGS.values()),
+    )
     rows = []
     for target, title in TARGETS.items():
         for method, name in METHODS.items():
@@ -84,9 +89,7 @@ def difference_table(lines: Lines) -> str:
         best = {method: best_decoding(valid(ours, method=method)) for method in METHODS}
         for noise, level in _levels(ours):
             folds = {
-                method: _by_fold(
-                    valid(ours, method=method, noise=noise, level=level), best[method]
-                )
+                method: _by_fold(valid(ours, method=method, noise=noise, level=level), best[method])
                 for method in METHODS
             }
             cells = []
@@ -98,7 +101,7 @@ def difference_table(lines: Lines) -> str:
 
 
 def noise_table(lines: Lines) -> str:
-    """What LR-M estimates of the noise: mean and standard deviation, in steps."""
+    """Tell what LR-M estimates of the noise: mean and standard deviation, in steps."""
     header = ("", "noise", "level, steps", "mean, estimated", "standard deviation, estimated")
     rows = []
     for target, title in TARGETS.items():

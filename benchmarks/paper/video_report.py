@@ -55,13 +55,17 @@ def f1_table(name: str, overlap: int, lines: Lines) -> str:
     ours = valid(lines, set=name)
     shifts = sorted({line["settings"]["shift_steps"] for line in ours})
     header = ("", *(_shift_title(name, shift) for shift in shifts))
-    rows = [("the labels of training", *(_labels(valid(ours, shift_steps=s), overlap) for s in shifts))]
+    rows = [
+        ("the labels of training", *(_labels(valid(ours, shift_steps=s), overlap) for s in shifts))
+    ]
     for loss, title in LOSSES.items():
         cells = [_f1_cell(_table_lines(ours, name, loss, shift), name, overlap) for shift in shifts]
         rows.append((title, *cells))
     for loss, title in LOSSES.items():
         paper = PAPER[name, loss, overlap]
-        cells = [f"{paper[s]}" if (s := _seconds(name, shift)) in paper else "–" for shift in shifts]
+        cells = [
+            f"{paper[s]}" if (s := _seconds(name, shift)) in paper else "–" for shift in shifts
+        ]
         rows.append((f"{title}, the paper", *cells))
     return markdown(header, rows if shifts else [])
 
@@ -131,7 +135,7 @@ def relative_f1(lines: Lines, softness: float, shift: int) -> list[float]:
 
 
 def over_splits(lines: Lines, key: str, splits: Sequence[int]) -> list[float]:
-    """Mean over splits in per cent, seed by seed; seeds that miss one of the splits are left out."""
+    """Mean over splits in per cent, seed by seed, where no split is missing."""
     values = _by_split(lines, key)
     seeds = sorted({seed for _, seed in values})
     return [
@@ -145,7 +149,9 @@ def _table_lines(lines: Lines, name: str, loss: str, shift: int) -> list[Line]:
     """Keep the runs of one cell, not those of the softness sweep."""
     here = valid(lines, set=name, loss=loss, shift_steps=shift)
     return [
-        line for line in here if line["settings"].get("softness_steps", SOFTNESS_STEPS) == SOFTNESS_STEPS
+        line
+        for line in here
+        if line["settings"].get("softness_steps", SOFTNESS_STEPS) == SOFTNESS_STEPS
     ]
 
 

@@ -79,7 +79,8 @@ def test_bias_and_noise_of_labels_are_estimated() -> None:
     assert model.deviation_steps == pytest.approx(1.5, abs=0.3)
     # One feature tells, and labels are due to events alone.
     assert abs(model.weights[1]) > 5 * max(abs(model.weights[0]), abs(model.weights[2]))
-    assert model.labelled_with > 0.9 > 0.1 > model.labelled_without
+    assert model.labelled_with > 0.9
+    assert model.labelled_without < 0.1
     p = model.probabilities(np.array([[0, 7, 0], [0, 0, 0]], dtype=np.float32))
     assert p[0] > 0.9
     assert p[1] < 0.1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -79,8 +80,8 @@ def test_features_of_a_step(ludb: Path) -> None:
         [row.min() for row in here],
         [row.max() for row in here],
         [row.std() for row in here],
-        [min(b - a for a, b in zip(row, row[1:], strict=False)) for row in here],
-        [max(b - a for a, b in zip(row, row[1:], strict=False)) for row in here],
+        [min(b - a for a, b in pairwise(row)) for row in here],
+        [max(b - a for a, b in pairwise(row)) for row in here],
         [0.0, 0.0],
         [0.0, 0.0],
     ]

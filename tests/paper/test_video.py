@@ -197,9 +197,7 @@ def test_all_cells_of_the_tables_are_run() -> None:
         and run.settings.get("softness_steps", 4.2) == 4.2
     }
     assert len(cells) == 9 * len(LOSSES) * len(SHIFTS_STEPS) * video.N_SEEDS
-    budgets = {
-        (run.settings["set"], run.settings["steps"], run.settings["batch"]) for run in runs
-    }
+    budgets = {(run.settings["set"], run.settings["steps"], run.settings["batch"]) for run in runs}
     assert len(budgets) == len(SETS)
     # The references come first.
     assert {run.settings["loss"] for run in runs[:9]} == {"cross-entropy"}
