@@ -47,8 +47,11 @@ N_REPETITIONS = 3
 #: Above which probability a step is an event in the paper and in the published code.
 PAPER_THRESHOLDS = {"softloc": 0.2, "cross-entropy": 0.5, "lr-m": 0.5}
 
+#: Of SoftLoc, and of decoding by mass for all methods.
+SOFTNESS_STEPS = 3.0
+
 NETWORK_SETTINGS: Mapping[str, Any] = {
-    "softness_steps": 3.0,
+    "softness_steps": SOFTNESS_STEPS,
     # The published code has 0.95, but sums L_SLL over a batch of 32 and does not divide it by the
     # kernel's energy (0.094 at 3 steps): in our scale its ratio of the two terms is this one.
     "alpha": 0.863,
@@ -122,10 +125,10 @@ def train(run: Run, context: Context) -> Outcome:
     }
     folds = [_fold(series, labels, k) for k in range(N_FOLDS)]
     do = _fit_lrm if settings["method"] == "lr-m" else _fit_networks
-    steps, seconds, curve, models, extra = do(folds, run, context)
+    fitted = do(folds, run, context)
     scores = [
-        _score(fold, model, settings["method"], settings.get("softness_steps", 3.0))
-        for fold, model in zip(folds, models, strict=True)
+        _score(fold, answer, settings["method"], settings.get("softness_steps", SOFTNESS_STEPS))
+        for fold, answer in zip(folds, fitted.answers, strict=True)
     ]
     result = {
         "f1": {
@@ -136,9 +139,9 @@ def train(run: Run, context: Context) -> Outcome:
             for decoding in ("threshold", "peaks")
         },
         "labels_f1": round(_f1_of_labels(series, labels), 4),
-        **extra,
+        **fitted.extra,
     }
-    return Outcome(steps, seconds, curve, result)
+    return Outcome(fitted.steps, fitted.seconds, fitted.curve, result)
 
 
 def check(lines: Sequence[Line]) -> None:
@@ -260,10 +263,18 @@ class _Padded:
         )
 
 
-_Fit = tuple[int, float, Sequence[tuple[int, float]], Sequence[Answer], Mapping[str, Any]]
+@dataclass(frozen=True)
+class _Fitted:
+    """What a cross-validation leaves: one answer per fold, and what else its line shall have."""
+
+    steps: int
+    seconds: float
+    curve: Sequence[tuple[int, float]]
+    answers: Sequence[Answer]
+    extra: Mapping[str, Any]
 
 
-def _fit_networks(folds: Sequence[Fold], run: Run, context: Context) -> _Fit:
+def _fit_networks(folds: Sequence[Fold], run: Run, context: Context) -> _Fitted:
     """Train the network of each fold; they share nothing but the loop."""
     settings = run.settings
     n_features = folds[0].train[0].features.shape[1]
@@ -302,7 +313,8 @@ def _fit_networks(folds: Sequence[Fold], run: Run, context: Context) -> _Fit:
         on_step=context.on_step,
     )
     answers = [_network_answer(network) for network in networks.children()]
-    return done.step, done.seconds, done.curve, answers, {"best_step": done.best_step}
+    extra = {"best_step": done.best_step}
+    return _Fitted(done.step, done.seconds, done.curve, answers, extra)
 
 
 def _network_answer(network: nn.Module) -> Answer:
@@ -317,7 +329,7 @@ def _network_answer(network: nn.Module) -> Answer:
 # --- LR-M ------------------------------------------------------------------------------------
 
 
-def _fit_lrm(folds: Sequence[Fold], run: Run, context: Context) -> _Fit:
+def _fit_lrm(folds: Sequence[Fold], run: Run, context: Context) -> _Fitted:
     """Fit LR-M to each fold. A killed run begins anew: it takes a minute and comes out the same."""
     began = time.monotonic()
     most = run.settings["steps"] // len(folds)
@@ -341,7 +353,8 @@ def _fit_lrm(folds: Sequence[Fold], run: Run, context: Context) -> _Fit:
     }
     steps = sum(each.curve[-1][0] for each in fits)
     answers: list[Answer] = [each.probabilities for each in fits]
-    return steps, time.monotonic() - began, curve, answers, {"estimated_noise": noise}
+    extra = {"estimated_noise": noise}
+    return _Fitted(steps, time.monotonic() - began, curve, answers, extra)
 
 
 # --- scores ----------------------------------------------------------------------------------

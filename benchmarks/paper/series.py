@@ -26,8 +26,9 @@ N_FOLDS = 6
 
 #: Who took part in puffMarker's training sessions, by the number in the names of the files.
 SMOKERS = (10, 11, 12, 14, 15, 16)
-#: A longer gap between breaths, in microseconds as the timestamps are, begins another session.
-SESSION_GAP_US = 5_000_000
+#: A longer gap between breaths begins another session. The published code has the number without
+#: a unit; in milliseconds it is 83 minutes, in microseconds every slow breath would be a session.
+SESSION_GAP_MS = 5_000_000
 #: Timestamps and the identity of a breath, which are no features.
 _PUFF_COLUMNS_NOT_FEATURES = 2
 _PUFF_LABEL_COLUMN = 3
@@ -155,10 +156,10 @@ def read_puffmarker(folder: Path) -> list[Series]:
 
     The form is that which the published code of SoftLoc reads (``PuffDetection.py`` of its AAAI
     2021 repository): for each of six smokers ``features_<n>.csv``, a breath a row, with a
-    timestamp in microseconds, one column that is no feature, and the features; and
+    timestamp in milliseconds, one column that is no feature, and the features; and
     ``predictions_<n>.csv`` with the same rows, whose fourth column is 1 where the breath is a puff.
-    Both have a line of names. A gap of more than 5 s between timestamps begins another session.
-    Nobody here has the files: this was tested on made-up ones of that form only.
+    Both have a line of names. A gap of more than 83 minutes begins another session. Nobody here
+    has the files: this was tested on made-up ones of that form only.
 
     Parameters
     ----------
@@ -187,7 +188,7 @@ def read_puffmarker(folder: Path) -> list[Series]:
             raise AnnotationError(
                 f"{labels_path}: has {len(is_puff)} breaths, but {features_path.name} {len(table)}"
             )
-        starts = np.flatnonzero(np.diff(table[:, 0]) > SESSION_GAP_US) + 1
+        starts = np.flatnonzero(np.diff(table[:, 0]) > SESSION_GAP_MS) + 1
         for session, rows in enumerate(np.split(np.arange(len(table)), starts)):
             features = table[rows, _PUFF_COLUMNS_NOT_FEATURES:].astype(np.float32)
             puffs = np.flatnonzero(is_puff[rows] == 1)

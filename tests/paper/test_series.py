@@ -120,9 +120,10 @@ def test_an_array_is_missing(ludb: Path) -> None:
 
 @pytest.fixture
 def puffmarker(tmp_path: Path) -> Path:
-    """Six smokers of four breaths; a minute passes between the second and the third."""
+    """Six smokers of four breaths; 84 minutes pass between the second and the third."""
     for smoker in SMOKERS:
-        rows = [f"{us},0,{i + smoker},{-i}" for i, us in enumerate((0, 4e6, 64e6, 68e6))]
+        times_ms = (0, 4_000, 5_044_000, 5_048_000)
+        rows = [f"{ms},0,{i + smoker},{-i}" for i, ms in enumerate(times_ms)]
         text = "\n".join(["time,id,a,b", *rows, ""])
         (tmp_path / f"features_{smoker}.csv").write_text(text, encoding="utf-8")
         labels = "\n".join(["n,t,x,label", *(f"0,0,0,{int(i % 2 == 1)}" for i in range(4))])
