@@ -31,7 +31,7 @@ from benchmarks.paper.runs import (
     run_all,
     time_step,
 )
-from softloc.errors import SoftLocError
+from softloc.errors import SettingsError, SoftLocError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -61,6 +61,8 @@ def _do(name: str, options: argparse.Namespace, command: str) -> None:
         for run in experiment.runs(quick=options.quick)
         if any(fnmatch.fnmatch(run.name, pattern) for pattern in options.only or ["*"])
     ]
+    if not runs and options.experiment != "all":
+        raise SettingsError(f"no run of {name} is named {' or '.join(options.only)}")
     if options.list:
         _list(experiment, runs, folder, read_lines(name, results))
         return
@@ -91,7 +93,7 @@ def _list(experiment: Experiment, runs: Sequence[Run], folder: Path, lines: Sequ
         print("missing" if run in rest else "done   ", run.key)
     measured = {line["cost"]: line["seconds"] / line["steps"] for line in lines if line["steps"]}
     hours = 0.0
-    for cost in dict.fromkeys(run.cost for run in rest):
+    for cost in dict.fromkeys(run.cost for run in rest if run.settings["steps"]):
         alike = [run for run in rest if run.cost == cost]
         if cost in measured:
             step_s, source = measured[cost], "from finished runs"
@@ -106,7 +108,8 @@ def _list(experiment: Experiment, runs: Sequence[Run], folder: Path, lines: Sequ
     print(f"{len(rest)} of {len(runs)} runs are missing: about {hours:.1f} h on one core")
 
 
-def _shard(text: str) -> tuple[int, int]:
+def shard(text: str) -> tuple[int, int]:
+    """Read I/N; argparse names this function where it cannot."""
     index, count = (int(part) for part in text.split("/"))
     if not 1 <= index <= count:
         raise ValueError
@@ -124,7 +127,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--only", action="append", metavar="PATTERN", help="names of runs, such as 'map-*'"
     )
     parser.add_argument(
-        "--shard", type=_shard, default=(1, 1), metavar="I/N", help="every N-th run, from the I-th"
+        "--shard", type=shard, default=(1, 1), metavar="I/N", help="every N-th run, from the I-th"
     )
     parser.add_argument(
         "--list", action="store_true", help="what is missing, and how long it takes"

@@ -363,11 +363,11 @@ def _score(
 ) -> dict[str, Any]:
     """Decode by mass and by peaks, the latter tuned on validation labels as noisy as training."""
     noise_ms = settings.label_sets[0][0]
-    answers = predict(model, material.valid)
     noisy = material.valid.noisy(noise_ms, run.seed)
+    valid = predict(model, material.valid)
 
     def noisy_f1(peaks: PeakSettings) -> float:
-        found = _by_peaks(model, answers, peaks)
+        found = _by_peaks(model, valid, peaks)
         return headline_f1(noisy, found, material.vocabulary)
 
     peaks = tune_peaks(noisy_f1)

@@ -26,7 +26,7 @@ CLEAN = {
     "clean-softloc": "SoftLoc, S = 100 ms",
     "clean-counts": "SoftLoc, S → ∞",
     "clean-paper-network": "SoftLoc, S = 100 ms, the paper's network to the letter",
-    "clean-cross-entropy": "cross-entropy, same network",
+    "look-cross-entropy": "cross-entropy, same network",
     "clean-tanh": "RNN (tanh, both ways), cross-entropy",
     "clean-lstm": "LSTM (both ways), cross-entropy",
     "clean-gru": "GRU (30 ms later), cross-entropy",
@@ -154,7 +154,7 @@ def clean_table(lines: Lines) -> str:
     header = ("", "set", "decoding", *keys)
     rows = []
     for name, title in CLEAN.items():
-        runs = _named(lines, name)
+        runs = valid(_named(lines, name), noise_ms=0.0)
         for test, where in _sets(runs).items():
             rows += [
                 (

@@ -157,7 +157,8 @@ def _quick_runs() -> list[Run]:
 # --- data and network ------------------------------------------------------------------------
 
 
-def _sizes() -> dict[str, Size]:
+def sizes() -> dict[str, Size]:
+    """Name the features and networks of these experiments."""
     features = FeatureSettings(
         RATE_HZ, 160, window_samples=2048, fft_samples=4096, n_bands=144, min_hz=50.0, max_hz=8000.0
     )
@@ -202,7 +203,7 @@ def _maps(folder: Path) -> Material:
         "close": test.select(lambda name: "ENSTDkCl" in name),
         "ambient": test.select(lambda name: "ENSTDkAm" in name),
     }
-    return Material(train, valid, rooms, _sizes(), speeds=(1.0,))
+    return Material(train, valid, rooms, sizes(), speeds=(1.0,))
 
 
 def read_works(table: Path) -> dict[str, str]:
@@ -236,7 +237,7 @@ def _synthetic(folder: Path) -> Material:
         read_split(ensure_corpus(folder / name, "tones", n_files, 15.0, seed), classes)
         for seed, (name, n_files) in enumerate((("train", 5), ("valid", 2), ("test", 2)))
     ]
-    return Material(splits[0], splits[1], {"test": splits[2]}, _sizes(), speeds=(1.0,))
+    return Material(splits[0], splits[1], {"test": splits[2]}, sizes(), speeds=(1.0,))
 
 
 def _score_labels(run: Run, material: Material) -> dict[str, Any]:

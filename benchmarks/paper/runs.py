@@ -279,15 +279,16 @@ class _EnoughStepsError(Exception):
 
 
 def time_step(experiment: Experiment, run: Run, folder: Path, n_steps: int = 12) -> float:
-    """Measure the seconds of one step: train a few, drop the slow first ones, and stop.
+    """Measure the processor's seconds for one step: train a few, drop the first ones, and stop.
 
-    Takes the median, so that a validation in between does not count. Nothing is written but what
-    the experiment keeps in `folder` anyway.
+    The median, so that a validation in between does not count; of a processor that other programs
+    leave alone, so that it holds for an idle machine. Nothing is written but what the experiment
+    keeps in `folder` anyway.
     """
     ends: list[float] = []
 
     def on_step() -> None:
-        ends.append(time.monotonic())
+        ends.append(time.process_time())
         if len(ends) == n_steps:
             raise _EnoughStepsError
 

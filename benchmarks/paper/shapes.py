@@ -42,25 +42,26 @@ def describe_predictions(
     references, estimates : Mapping of str to list of Onset
         Exact labels, and what was decoded.
     model : ModelSettings
-        Classes, frames, and mass of an event; masses are told in events.
+        Classes, frames, and mass of an event.
 
     Returns
     -------
     dict
-        ``events``; ``mass_mean``, ``mass_std``; of events with mass ``spread_frames`` (mean
-        standard deviation of the mass in time) and ``sharp_share``; ``mean_curve`` by frame
-        around the event; ``examples``; ``error_counts`` by `ERROR_BINS_MS`.
+        ``events``; ``mass_mean``, ``mass_std``, in events; of events with mass ``spread_frames``
+        (mean standard deviation of the mass in time) and ``sharp_share``; ``mean_curve`` and
+        ``examples``, probabilities by frame around the event; ``error_counts`` by
+        `ERROR_BINS_MS`.
     """
     grid = model.features.grid
     reach = round(grid.seconds_to_frames(REACH_S).item())
     cuts = [
-        probabilities[name][row, frame - reach : frame + reach + 1] / model.event_mass
+        probabilities[name][row, frame - reach : frame + reach + 1]
         for name, row, frame in _lonely(references, probabilities, model)
     ]
     if not cuts:
         return {"events": 0, "error_counts": _errors(references, estimates)}
     around = np.stack(cuts).astype(np.float64)  # (events, 2 · reach + 1)
-    masses = around.sum(axis=1)
+    masses = around.sum(axis=1) / model.event_mass
     found = around[masses >= LEAST_MASS]
     return {
         "events": len(around),

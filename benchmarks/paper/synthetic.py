@@ -49,7 +49,7 @@ def ensure_corpus(folder: Path, kind: str, n_files: int, duration_s: float, seed
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "time_s", "label"])
     for index in range(n_files):
-        name = f"{kind}-{index:03d}.flac"
+        name = f"{kind}-{seed}-{index:03d}.flac"
         samples, rows = _MAKERS[kind](duration_s, np.random.default_rng([seed, index]))
         sf.write(folder / name, np.clip(samples, -1.0, 1.0), RATE_HZ, subtype="PCM_16")
         writer.writerows([name, f"{time_s:.6f}", label] for time_s, label in sorted(rows))

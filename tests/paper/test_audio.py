@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.paper.audio import AudioSettings, Split, read_split, score_labels
+from benchmarks.paper import drums, piano
+from benchmarks.paper.audio import (
+    AudioSettings,
+    Material,
+    Split,
+    make_model,
+    read_split,
+    score_labels,
+)
 from benchmarks.paper.idmt import read_idmt_split
 from benchmarks.paper.piano import split_by_work
 from benchmarks.paper.shapes import describe_predictions
@@ -21,6 +29,7 @@ from softloc.datasets import Classes
 from softloc.errors import AnnotationError
 from softloc.events import Corpus, Onset
 from softloc.features import FeatureSettings, LogMel, mel_filterbank
+from softloc.inference import compute_probabilities
 from softloc.network import ConvStage, NetworkSettings
 
 FEATURES = FeatureSettings(RATE_HZ, 160, 512, 512, n_bands=24, min_hz=30.0, max_hz=8000.0)
@@ -145,6 +154,24 @@ def test_works_are_never_on_both_sides(hits: Split) -> None:
     assert len(sides[0] | sides[1]) == 20
     assert len(sides[1]) == 3
     assert "7.flac" not in {*train.corpus.recordings, *valid.corpus.recordings}  # the leak
+
+
+def test_every_network_of_the_full_runs_can_be_built_and_transcribes() -> None:
+    for experiment, labels in ((drums, ("KD", "SD", "HH")), (piano, tuple(map(str, range(88))))):
+        split = Split(Corpus(Path(), "table", Path(), {}), labels)
+        material = Material(split, split, {}, experiment.sizes())
+        runs = [run for run in experiment.runs(quick=False) if run.settings["steps"]]
+        everything = [AudioSettings.of(run.settings) for run in runs]
+        shapes = {(s.size, s.cell, s.layers, s.bidirectional): s for s in everything}
+        for settings in shapes.values():
+            model = make_model(settings, material, 0)
+            model.network.eval()
+            rate = model.settings.features.sample_rate_hz
+            samples = np.zeros(rate // 2, dtype=np.float32)
+            rows = compute_probabilities(model.log_mel, model.network, [samples])
+            n_frames = model.settings.features.grid.n_frames(len(samples))
+            assert rows.shape == (len(labels), n_frames)
+            assert rows[:, 5:-5].max() < 0.2  # it expects silence
 
 
 def model_settings(event_mass: float = 1.0) -> ModelSettings:

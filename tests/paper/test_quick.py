@@ -21,7 +21,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("paper")
     only = ["--only", "look-cross-entropy", "--only", "edges-*"]
     main(["drums", "--quick", "-o", str(folder), *only])
-    main(["piano", "--quick", "-o", str(folder), "--only", "labels", "--only", "sll"])
+    main(["piano", "--quick", "-o", str(folder), "--only", "labels"])
     return folder
 
 
@@ -33,6 +33,7 @@ def test_lines_say_what_was_run(output: Path) -> None:
         "python -m benchmarks.paper drums --quick -o DIR --only look-cross-entropy --only 'edges-*'"
     )
     assert len(look["validation_curve"]) == 5
+    assert look["result"]["noisy_valid_f1"] > 0.7
     assert better_f1("test")(look) > 70.0  # clicks that a child could find
     assert not list((output / "drums" / "states").iterdir())
 
@@ -43,6 +44,28 @@ def test_nothing_is_run_again(output: Path, capsys: pytest.CaptureFixture[str]) 
     assert read_lines("piano", output / "results") == lines
     main(["piano", "--quick", "-o", str(output), "--only", "labels", "--list"])
     assert "0 of 3 runs are missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["piano"], "where is the piano pack.*SOFTLOC_DATA"),
+        (["drums", "--only", "nonsense-*"], "no run of drums is named nonsense"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_sentence(
+    arguments: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOFTLOC_DATA", raising=False)
+    with pytest.raises(SystemExit, match=f"^error: {sentence}"):
+        main([*arguments, "-o", str(tmp_path)])
+
+
+@pytest.mark.parametrize("share", ["3/2", "0/1", "x"])
+def test_a_share_must_be_one(share: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["drums", "-o", "x", "--shard", share])
+    assert f"invalid shard value: '{share}'" in capsys.readouterr().err
 
 
 def test_tables_and_figures_come_from_the_lines(output: Path) -> None:
@@ -77,6 +100,8 @@ def test_no_run_is_listed_twice() -> None:
         for quick in (True, False):
             runs = experiment.runs(quick=quick)
             assert missing(runs, []) == runs
+            digests = [(run.key.rsplit("-", 1)[1], run.seed) for run in runs]
+            assert len(set(digests)) == len(runs)  # nor under two names
     assert sum(run.name == "map" for run in drums.runs(quick=False)) >= 60
     noises_ms = {
         run.settings["noise_ms"] for run in piano.runs(quick=False) if run.name == "softloc"
