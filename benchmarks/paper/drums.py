@@ -6,9 +6,9 @@ test kits never heard in training. Models are scored on the test kits and on the
 ``$SOFTLOC_DATA/drums-dev``; where ``$SOFTLOC_DATA/idmt`` holds IDMT-SMT-Drums (for those who own
 it: ``audio/*.wav``, ``annotation_xml/*.xml``), on its mixtures, too.
 
-Names of runs: ``map-*`` (Fig. 6), ``clean-*`` (Table 2), ``annotators-*`` (4.4), ``eq5-*`` and
-``eq6-*``, ``long-*`` (a long event as two channels), ``look-*`` (Fig. 4, 8, 9), ``edges-*``,
-``reading-*`` (causal against bidirectional), ``hop-*``, ``schedule-*``.
+Names of runs: ``map`` (Fig. 6), ``clean-*`` (Table 2), ``annotators-*`` (Section 4.4), ``eq5*`` and
+``eq6``, ``long`` (a long event as two channels), ``look-*`` (Fig. 4, 8, 9), ``edges-*``,
+``reading-*`` (causal against bidirectional), ``hop-*``, ``schedule``.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def sizes() -> dict[str, Size]:
     features = replace(paper.features, hop_samples=441)
     recurrent = replace(paper.shape, stages=(), lstm_units=50, dense_units=24, sigmoid_dense=False)
     quick = FeatureSettings(RATE_HZ, 160, 512, 512, n_bands=24, min_hz=30.0, max_hz=8000.0)
-    tones = FeatureSettings(RATE_HZ, 160, 512, 2048, n_bands=72, min_hz=60.0, max_hz=8000.0)
+    tones = FeatureSettings(RATE_HZ, 160, 512, 4096, n_bands=72, min_hz=60.0, max_hz=8000.0)
     tiny = NetworkSettings(
         n_classes=1,
         n_bands=24,
