@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _do(name, options, command_of(arguments))
     except SoftLocError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
 
 
 def load_experiment(name: str) -> Experiment:

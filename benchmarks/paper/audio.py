@@ -213,7 +213,7 @@ class Material:
     valid: Split
     tests: Mapping[str, Split]
     sizes: Mapping[str, Size]
-    speeds: tuple[float, ...] = (0.875, 1.0, 1.125)
+    speeds: tuple[float, ...] = (1.0,)
     vocabulary: str = field(default=AS_WRITTEN)
 
 

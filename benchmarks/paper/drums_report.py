@@ -26,6 +26,7 @@ CLEAN = {
     "clean-softloc": "SoftLoc, S = 100 ms",
     "clean-counts": "SoftLoc, S → ∞",
     "clean-paper-network": "SoftLoc, S = 100 ms, the paper's network to the letter",
+    "clean-small-network": "SoftLoc, S = 100 ms, the library's network `small`",
     "look-cross-entropy": "cross-entropy, same network",
     "clean-tanh": "RNN (tanh, both ways), cross-entropy",
     "clean-lstm": "LSTM (both ways), cross-entropy",

@@ -203,7 +203,7 @@ def _maps(folder: Path) -> Material:
         "close": test.select(lambda name: "ENSTDkCl" in name),
         "ambient": test.select(lambda name: "ENSTDkAm" in name),
     }
-    return Material(train, valid, rooms, sizes(), speeds=(1.0,))
+    return Material(train, valid, rooms, sizes())
 
 
 def read_works(table: Path) -> dict[str, str]:
@@ -237,7 +237,7 @@ def _synthetic(folder: Path) -> Material:
         read_split(ensure_corpus(folder / name, "tones", n_files, 15.0, seed), classes)
         for seed, (name, n_files) in enumerate((("train", 5), ("valid", 2), ("test", 2)))
     ]
-    return Material(splits[0], splits[1], {"test": splits[2]}, sizes(), speeds=(1.0,))
+    return Material(splits[0], splits[1], {"test": splits[2]}, sizes())
 
 
 def _score_labels(run: Run, material: Material) -> dict[str, Any]:

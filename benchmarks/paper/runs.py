@@ -41,7 +41,7 @@ from typing import Any, Protocol
 
 import torch
 
-from softloc.errors import TrainingError
+from softloc.errors import SoftLocError, TrainingError
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 EXPERIMENTS = ("drums", "piano", "ecg", "video")
@@ -149,11 +149,31 @@ def results_path(experiment: str, folder: Path = RESULTS) -> Path:
 
 
 def read_lines(experiment: str, folder: Path = RESULTS) -> list[Line]:
-    """Read the lines of an experiment, oldest first; none if nothing was run yet."""
+    """Read the lines of an experiment, oldest first; none if nothing was run yet.
+
+    Raises
+    ------
+    SoftLocError
+        If a line is no JSON.
+    """
     path = results_path(experiment, folder)
     if not path.exists():
         return []
-    return [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines() if text]
+    return [
+        _parse_line(text, path, number)
+        for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    ]
+
+
+def _parse_line(text: str, path: Path, number: int) -> Line:
+    try:
+        line: Line = json.loads(text)
+    except ValueError as error:
+        raise SoftLocError(
+            f"{path}, line {number}: not a line of results (edited, or the disk was full?); "
+            "remove it, and its run is done again"
+        ) from error
+    return line
 
 
 def missing(runs: Sequence[Run], lines: Sequence[Line]) -> list[Run]:
@@ -237,8 +257,9 @@ def line_of(run: Run, outcome: Outcome, command: str = "") -> dict[str, Any]:
 def append_line(line: Line, folder: Path = RESULTS) -> None:
     """Add a line to the file of its experiment."""
     folder.mkdir(parents=True, exist_ok=True)
-    with results_path(line["experiment"], folder).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    # Unbuffered: lines of processes side by side do not mix, and none is half written.
+    with results_path(line["experiment"], folder).open("ab", buffering=0) as file:
+        file.write((json.dumps(line) + "\n").encode())
 
 
 def has_converged(curve: Sequence[tuple[int, float]]) -> bool:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from benchmarks.paper import drums, piano
+from benchmarks.paper import audio, drums, piano
 from benchmarks.paper.__main__ import main
 from benchmarks.paper.audio_report import better_f1
+from benchmarks.paper.curves import LoopSettings
 from benchmarks.paper.drums_report import nadaraya_watson
 from benchmarks.paper.report import NOT_RUN, PAGE, load_report, render
 from benchmarks.paper.report import main as report
-from benchmarks.paper.runs import EXPERIMENTS, missing, read_lines
+from benchmarks.paper.runs import EXPERIMENTS, missing, read_lines, run_all, with_settings
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,32 @@ def test_nothing_is_run_again(output: Path, capsys: pytest.CaptureFixture[str]) 
     assert read_lines("piano", output / "results") == lines
     main(["piano", "--quick", "-o", str(output), "--only", "labels", "--list"])
     assert "0 of 3 runs are missing" in capsys.readouterr().out
+
+
+def test_a_killed_training_on_audio_goes_on_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audio, "LoopSettings", partial(LoopSettings, state_interval_s=0.0))
+    (listed,) = [run for run in drums.runs(quick=True) if run.name == "look-label-smoothing"]
+    run = with_settings(listed, steps=10, validations=4)
+    n_steps = 0
+
+    def kill_after_six() -> None:
+        nonlocal n_steps
+        n_steps += 1
+        if n_steps == 6:
+            raise KeyboardInterrupt
+
+    run_all(drums, [run], tmp_path, results=tmp_path / "whole", quick=True)
+    with pytest.raises(KeyboardInterrupt):
+        run_all(
+            drums, [run], tmp_path, results=tmp_path / "cut", quick=True, on_step=kill_after_six
+        )
+    run_all(drums, [run], tmp_path, results=tmp_path / "cut", quick=True, on_step=kill_after_six)
+    assert n_steps == 10
+    ((whole,), (cut,)) = (read_lines("drums", tmp_path / name) for name in ("whole", "cut"))
+    assert cut["result"] == whole["result"]
+    assert cut["validation_curve"] == whole["validation_curve"]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from benchmarks.paper.runs import (
     time_step,
     with_settings,
 )
-from softloc.errors import TrainingError
+from softloc.errors import SoftLocError, TrainingError
 
 SETTINGS = LoopSettings(steps=40, learning_rate=0.05, validations=8, decay_share=0.5)
 
@@ -96,6 +96,15 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
     again = Toy()
     run_all(again, toy.runs(quick=False), tmp_path / "b", results=tmp_path / "b")
     assert not again.trained
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    toy = Toy()
+    run_all(toy, toy.runs(quick=False)[:1], tmp_path, results=tmp_path)
+    path = tmp_path / "paper-toy.jsonl"
+    path.write_text(path.read_text() + '{"key": "li')
+    with pytest.raises(SoftLocError, match=r"paper-toy.jsonl, line 2: not a line of results"):
+        read_lines("toy", tmp_path)
 
 
 def test_a_run_is_another_if_its_settings_are() -> None:
