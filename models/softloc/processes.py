@@ -73,11 +73,6 @@ class Team:
 ALONE = Team()
 
 
-def expected_processes() -> int | None:
-    """Processes that whoever started this one has started on this machine; None if alone."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if "WORLD_SIZE" in os.environ else None
-
-
 def own_device(device: str) -> str:
     """Device of this process among several on a machine: ``cuda`` becomes ``cuda:1`` and so on."""
     if device == "cuda" and "WORLD_SIZE" in os.environ:
@@ -129,8 +124,7 @@ def share_gradients(network: nn.Module, team: Team) -> nn.Module:
     if team.size == 1:
         return network
     _synchronise_norms(network, team)
-    # The norms keep their statistics equal by themselves.
-    return nn.parallel.DistributedDataParallel(network, broadcast_buffers=False)
+    return nn.parallel.DistributedDataParallel(network)
 
 
 def _synchronise_norms(module: nn.Module, team: Team) -> None:

@@ -266,6 +266,33 @@ class Observer:
         """Tell of a validation; `entry` is a row of the curve."""
 
 
+class Observers(Observer):
+    """Several that are told the same."""
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = tuple(observers)
+
+    def on_audio(self, seconds: float) -> None:
+        """So many more seconds of audio are decoded."""
+        for observer in self._observers:
+            observer.on_audio(seconds)
+
+    def on_plan(self, steps: int, first_step: int) -> None:
+        """Training starts, or goes on after `first_step` of `steps`."""
+        for observer in self._observers:
+            observer.on_plan(steps, first_step)
+
+    def on_step(self, loss: float) -> None:
+        """One step is done."""
+        for observer in self._observers:
+            observer.on_step(loss)
+
+    def on_validation(self, entry: Mapping[str, float]) -> None:
+        """Tell of a validation; `entry` is a row of the curve."""
+        for observer in self._observers:
+            observer.on_validation(entry)
+
+
 def fit(
     dataset: Dataset,
     validation: Validation,
@@ -537,7 +564,7 @@ class _Run:
         """Keep gradients to oneself until the last part of a step."""
         if is_last or not isinstance(self.learner, nn.parallel.DistributedDataParallel):
             return contextlib.nullcontext()
-        return self.learner.no_sync()  # type: ignore[no-any-return]
+        return self.learner.no_sync()
 
     def _seed_of(self, number: int) -> int:
         """Seed of dropout: it, too, depends on the seed and the number of the step alone."""
