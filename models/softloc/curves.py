@@ -112,10 +112,12 @@ def _tolerance(name: str) -> str:
 
 
 def _draw(axes: Axes, rows: Sequence[Row], names: Mapping[str, str]) -> None:
-    steps = [row["step"] for row in rows]
     for name, title in names.items():
-        values = [math.nan if (value := row.get(name)) is None else value for row in rows]
-        axes.plot(steps, values, marker="o", markersize=3, label=title)  # type: ignore[arg-type]
+        axes.plot(_column(rows, "step"), _column(rows, name), "o-", markersize=3, label=title)
     axes.grid(alpha=0.3)
     if names:
         axes.legend()
+
+
+def _column(rows: Sequence[Row], name: str) -> list[float]:
+    return [math.nan if (value := row.get(name)) is None else value for row in rows]
