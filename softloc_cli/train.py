@@ -54,11 +54,11 @@ def train(
     window: options.Window = None,
     learning_rate: options.LearningRate = None,
     augment: options.Augment = True,
+    precision: options.Precision = None,
     seed: options.Seed = None,
     device: options.Device = "auto",
     devices: options.Devices = 1,
-    precision: options.Precision = None,
-    accumulate: options.Accumulate = None,
+    accumulate: options.Accumulate = 1,
     threads: options.Threads = 0,
     save_every: options.SaveEvery = None,
     tensorboard: options.Board = None,
@@ -79,7 +79,7 @@ def train(
         from softloc.datasets import build_dataset, set_annotator_softness
         from softloc.training import fit, record_path
 
-        execution = stack.enter_context(_execution(device, precision, accumulate))
+        execution = stack.enter_context(_execution(device, accumulate))
         leads = execution.team.leads
         quiet = quiet or not leads
         loss_options = {
@@ -100,6 +100,7 @@ def train(
             window_s=window,
             learning_rate=learning_rate,
             state_interval_s=save_every,
+            precision=precision,
             seed=seed,
         )
         execution.check_batch(settings.batch_size)
@@ -147,19 +148,15 @@ def train(
 
 
 @contextlib.contextmanager
-def _execution(device: str, precision: str | None, accumulate: int | None) -> Iterator[Execution]:
+def _execution(device: str, accumulate: int) -> Iterator[Execution]:
     """Choose the device and meet the other processes, if there are any."""
     from softloc.pipeline import choose_device
     from softloc.processes import join_team, own_device
     from softloc.training import Execution
 
-    given = {"precision": precision, "accumulate": accumulate}
-    execution = Execution(
-        device=choose_device(own_device(choose_device(device))),
-        **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
-    )
-    with join_team(execution.device) as team:
-        yield dataclasses.replace(execution, team=team)
+    computes_on = choose_device(own_device(choose_device(device)))
+    with join_team(computes_on) as team:
+        yield Execution(computes_on, accumulate, team)
 
 
 @contextlib.contextmanager

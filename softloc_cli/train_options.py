@@ -144,6 +144,15 @@ Augment = Annotated[
     ),
 ]
 
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="float32, or bfloat16: faster where the processor is made for it.",
+        rich_help_panel=_LEARNING,
+    ),
+]
+
 Seed = Annotated[int | None, typer.Option(help="Of all randomness.", rich_help_panel=_LEARNING)]
 
 Device = Annotated[
@@ -161,18 +170,10 @@ Devices = Annotated[
     ),
 ]
 
-Precision = Annotated[
-    str | None,
-    typer.Option(
-        metavar="32|bf16",
-        help="bf16 computes most of the network in half of the bits.",
-        rich_help_panel=_COMPUTING,
-    ),
-]
-
 Accumulate = Annotated[
-    int | None,
+    int,
     typer.Option(
+        min=1,
         metavar="N",
         help="Go through the windows of a step in N parts, to need less memory.",
         rich_help_panel=_COMPUTING,

@@ -52,9 +52,7 @@ def run_processes(devices: int, *, threads: int) -> None:
     Raises
     ------
     typer.Exit
-        If one fails, with its exit code.
-    KeyboardInterrupt
-        After Ctrl-C, when all have ended.
+        If one fails, with its exit code; after Ctrl-C, when all have ended.
     """
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -68,16 +66,14 @@ def run_processes(devices: int, *, threads: int) -> None:
                 _show_end(Path(folder), rank)
             code = error.failures[rank].exitcode
             raise typer.Exit(code if code > 0 else ExitCode.FAILED) from error
-        except SignalException as error:
-            raise KeyboardInterrupt from error
+        except SignalException as error:  # the first process has said so
+            raise typer.Exit(128 + error.sigval) from error
 
 
 def _launch(devices: int, folder: Path) -> None:
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # What it logs is of no use to who trains: the processes speak for themselves.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -91,7 +87,11 @@ def _launch(devices: int, folder: Path) -> None:
             log_dir=str(folder), redirects=dict.fromkeys(range(1, devices), Std.ALL)
         ),
     )
-    elastic_launch(config, sys.executable)("-m", "softloc_cli", *sys.argv[1:])
+    logging.disable()  # what it logs is of no use to who trains
+    try:
+        elastic_launch(config, sys.executable)("-m", "softloc_cli", *sys.argv[1:])
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @contextlib.contextmanager

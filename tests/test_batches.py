@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,45 @@ def test_a_step_depends_on_seed_and_number_alone(tmp_path: Path, rng: np.random.
     torch.testing.assert_close(first.features, again.features, atol=0, rtol=0)
     torch.testing.assert_close(first.targets, again.targets, atol=0, rtol=0)
     assert not torch.equal(first.features, other.features)
+
+
+def test_recordings_without_labels_are_mixed_under_others(tmp_path: Path) -> None:
+    """Powers add: a hum under clicks, at its level re the window, in a share of the windows."""
+    seconds = 8
+    clicks = np.zeros(seconds * RATE_HZ)
+    clicks[:: RATE_HZ // 4] = 0.9
+    hum = 0.01 * np.sin(2 * np.pi * 440 * np.arange(seconds * RATE_HZ) / RATE_HZ)
+    paths = [tmp_path / "clicks.wav", tmp_path / "hum.wav"]
+    for path, samples in zip(paths, (clicks, hum), strict=True):
+        soundfile.write(path, samples, RATE_HZ, subtype="FLOAT")
+    times_s = np.arange(0, seconds, 0.25).tolist()
+    recordings = (
+        # The hum is drawn as a background only: as a recording of its own it is too short.
+        Recording("clicks.wav", paths[0], 1e9, (sequence(times_s, [0] * len(times_s)),)),
+        Recording("hum.wav", paths[1], float(seconds), (sequence([], []),)),
+    )
+    drawn = {}
+    for share in (0.0, 0.5, 1.0):
+        sampler = WindowSampler(
+            Dataset(recordings, Classes(("KD", "SD"))),
+            AudioStore(paths, RATE_HZ, tmp_path / f"{share}.pcm"),
+            LogMel(FEATURES, torch.from_numpy(mel_filterbank(FEATURES))),
+            SIZES["small"].network(2),
+            window_s=1.0,
+            augment=dataclasses.replace(
+                NO_AUGMENTATION, background_share=share, background_range_db=(-10.0, -10.0)
+            ),
+        )
+        drawn[share] = sampler.draw(32, step_generator(0, 0))
+    powers = {
+        share: scored_features(sampler, batch).expm1().square().mean(dim=(1, 2))
+        for share, batch in drawn.items()
+    }
+    inside = drawn[1.0].mask[:, 0].all(dim=1)
+    ratio = powers[1.0][inside].mean() / powers[0.0][drawn[0.0].mask[:, 0].all(dim=1)].mean()
+    assert float(ratio) == pytest.approx(1.1, abs=0.05)
+    assert drawn[0.0].targets.sum() > 0
+    assert powers[0.0].mean() < powers[0.5].mean() < powers[1.0].mean()
 
 
 def test_two_labels_in_one_frame_count_twice(tmp_path: Path) -> None:

@@ -102,6 +102,21 @@ def test_a_killed_training_resumes_to_the_same_weights(
     assert not state_path(resumed).exists()
 
 
+def test_half_the_digits_learn_nearly_the_same(
+    datasets: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    losses: dict[str, list[float]] = {}
+    for precision in ("float32", "bfloat16"):
+        settings = dataclasses.replace(TINY, precision=precision, validations=12)
+        output = train(datasets, tmp_path / precision, settings)
+        curve = json.loads(record_path(output).read_text())["curve"]
+        losses[precision] = [row["train_loss"] for row in curve]
+        kinds = {tensor.dtype for tensor in weights(output).values() if tensor.is_floating_point()}
+        assert kinds == {torch.float32}
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+
+
 def test_the_seed_decides(datasets: tuple[Dataset, Dataset], tmp_path: Path) -> None:
     first = train(datasets, tmp_path / "first")
     again = train(datasets, tmp_path / "again")

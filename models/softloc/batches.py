@@ -52,6 +52,11 @@ class AugmentSettings:
         Points between which that gain is interpolated.
     max_noise_db : float
         Noise in the bands, at most this loud re full scale.
+    background_share : float
+        Windows under which a window of a recording without any label is mixed, where the dataset
+        has such recordings.
+    background_range_db : tuple of float
+        Lowest and highest level of that background re the window.
     """
 
     speed_range: float = 0.125
@@ -61,12 +66,18 @@ class AugmentSettings:
     equaliser_db: float = 5.0
     equaliser_nodes: int = 6
     max_noise_db: float = -60.0
+    background_share: float = 0.25
+    background_range_db: tuple[float, float] = (-20.0, 3.0)
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.speed_range < 0.5 or self.n_speeds < 1:
             raise SettingsError(
                 f"speed_range must lie in 0-0.5 and n_speeds be at least 1, "
                 f"not {self.speed_range} and {self.n_speeds}"
+            )
+        if not 0.0 <= self.background_share <= 1.0:
+            raise SettingsError(
+                f"background_share must lie between 0 and 1, not {self.background_share}"
             )
 
 
@@ -78,6 +89,7 @@ NO_AUGMENTATION = AugmentSettings(
     max_gain_db=0.0,
     equaliser_db=0.0,
     max_noise_db=-400.0,
+    background_share=0.0,
 )
 
 
@@ -147,6 +159,9 @@ class WindowSampler:
         self._after = network.look_ahead_frames
         durations = np.array([recording.duration_s for recording in dataset.recordings])
         self._weights = durations / durations.sum()
+        silent = np.array([_has_no_labels(recording) for recording in dataset.recordings])
+        total_s = durations[silent].sum()
+        self._background_weights = durations * silent / total_s if total_s else None
 
     def draw(self, batch_size: int, rng: np.random.Generator, share: slice = slice(None)) -> Batch:
         """Draw a batch of windows; recordings are drawn in proportion to their length.
@@ -162,9 +177,11 @@ class WindowSampler:
         """
         indices = rng.choice(len(self._weights), size=batch_size, p=self._weights)
         windows = [self._draw_window(int(index), rng) for index in indices]
+        backgrounds = self._draw_backgrounds(batch_size, rng)
         variation = _draw_variation((batch_size, *self._magnitudes_shape), self.augment, rng)
         windows = windows[share]
         magnitudes = torch.stack([self._magnitudes(window) for window in windows])
+        self._add_backgrounds(magnitudes, backgrounds[share])
         magnitudes = variation.of(share).apply(magnitudes)
         labels = [self._labels(window) for window in windows]
         return Batch(
@@ -175,6 +192,30 @@ class WindowSampler:
                 1
             ),
         )
+
+    def _draw_backgrounds(
+        self, batch_size: int, rng: np.random.Generator
+    ) -> list[tuple[_Window, float] | None]:
+        """Draw which windows get which background, and its level in dB."""
+        share, weights = self.augment.background_share, self._background_weights
+        drawn: list[tuple[_Window, float] | None] = [None] * batch_size
+        if share == 0.0 or weights is None:
+            return drawn
+        for row in range(batch_size):
+            chance, level_db = rng.random(), rng.uniform(*self.augment.background_range_db)
+            if chance < share:
+                index = int(rng.choice(len(weights), p=weights))
+                drawn[row] = (self._draw_window(index, rng), level_db)
+        return drawn
+
+    def _add_backgrounds(
+        self, magnitudes: Tensor, backgrounds: Sequence[tuple[_Window, float] | None]
+    ) -> None:
+        """Mix backgrounds under some of the magnitudes (batch, frames, n_bands), in place."""
+        for row, background in zip(magnitudes, backgrounds, strict=True):
+            if background is not None:
+                window, level_db = background
+                row.copy_(_mix_under(row, self._magnitudes(window), level_db))
 
     def _draw_window(self, index: int, rng: np.random.Generator) -> _Window:
         recording = self.dataset.recordings[index]
@@ -399,6 +440,20 @@ def _draw_variation(
     noise_db = rng.uniform(augment.max_noise_db - 60.0, augment.max_noise_db, size=(n_batch, 1))
     noise = rng.rayleigh(size=shape).astype(np.float32)
     return _Variation(_amplitude(gain_db + curves_db), noise, _amplitude(noise_db))
+
+
+def _mix_under(magnitudes: Tensor, background: Tensor, level_db: float) -> Tensor:
+    """Add a background at a level re the magnitudes: powers add, as phases are unrelated."""
+    power, background_power = magnitudes.square(), background.square()
+    own, other = float(power.mean()), float(background_power.mean())
+    if other == 0.0:
+        return magnitudes
+    mixed: Tensor = (power + background_power * (10.0 ** (level_db / 10.0) * own / other)).sqrt()
+    return mixed
+
+
+def _has_no_labels(recording: Recording) -> bool:
+    return not any(len(sequence.times_s) for sequence in recording.sequences)
 
 
 def _amplitude(level_db: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -68,6 +71,33 @@ def test_what_goes_wrong_in_processes_is_said_once(tmp_path: Path, labels: Path)
     )
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
+def test_interrupted_processes_can_be_resumed(tmp_path: Path, labels: Path) -> None:
+    model = tmp_path / "m.safetensors"
+    options = ("--labels", labels, "-o", model, *TINY, "--steps", 5_000, "--save-every", 0)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "softloc_cli", "train", *map(str, options), "--devices", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Tests that run in the background of a script inherit that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+    while not model.with_suffix(".state").exists():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate()
+    assert process.returncode == 130
+    assert stderr.splitlines()[-2:] == [
+        "--resume goes on from the last saved state",
+        "interrupted",
+    ]
+    assert {path.name for path in tmp_path.iterdir()} == {"corpus", "m.state"}
+
+
 def test_torchrun_and_devices_agree(
     tmp_path: Path, labels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,11 +111,12 @@ def test_torchrun_and_devices_agree(
 def test_precision_and_parts_are_recorded(tmp_path: Path, labels: Path) -> None:
     model = tmp_path / "m.safetensors"
     common = ("--labels", labels, "-o", model, *TINY)
-    assert run(*common, "--precision", "bf16", "--accumulate", 2)[0] == 0
+    assert run(*common, "--precision", "bfloat16", "--accumulate", 2)[0] == 0
     record = json.loads(model.with_suffix(".run.json").read_text())
-    assert (record["precision"], record["accumulate"]) == ("bf16", 2)
-    code, stderr = run(*common, "--overwrite", "--precision", "16")
-    assert (code, stderr) == (2, "error: unknown precision '16': use 32 or bf16\n")
+    assert (record["settings"]["precision"], record["accumulate"]) == ("bfloat16", 2)
+    code, stderr = run(*common, "--overwrite", "--precision", "half")
+    assert code == 2
+    assert stderr == "error: precision must be one of float32, bfloat16, not 'half'\n"
 
 
 def scalars(board: Path) -> dict[str, dict[int, float]]:
