@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.scaling`` writes ``benchmarks/results/scaling.json``.
 
-*Listing*: processor time, memory and disk that settling a batch takes for each file, for two
-numbers of files on a local disk: finding, naming, looking for results, checking for collisions.
+*Listing*: processor time, largest memory and disk that settling a batch takes for each file, for
+two numbers of files on a local disk: finding, naming, looking for results, checking for collisions.
 *Shards*: how unequal the parts are into which the stable hash deals names.
 *Tasks*: elapsed and processor time for each task of `softloc transcribe --scheduler` that does
 nothing, with a Dask scheduler, two workers and the client on this machine; elapsed times depend on
@@ -61,7 +61,10 @@ SONG_S, SONG_SPREAD = 240.0, 0.4
 DEATHS_A_DAY = 2.0
 BACK_AFTER_S = 60.0
 
-RECIPE = Recipe("drums", "cpu", ("midi",), {}, None, 120.0, 0.0, n_threads=1)
+RECIPE = Recipe(
+    model="drums", device="cpu", formats=("midi",), notes={}, classes=None, tempo_bpm=120.0,
+    time_offset_s=0.0, n_threads=1,
+)  # fmt: skip
 
 
 def no_work(_run: str, _recipe: Recipe, _job: Job, _owner: str) -> Outcome:
@@ -85,7 +88,7 @@ def list_files(n_files: int) -> dict[str, float]:
             spool_bytes = batch._spool.tell()
         tracemalloc.start()
         with Batch(find_items([name], recursive=True), naming, Existing.SKIP):
-            held_bytes, _ = tracemalloc.get_traced_memory()
+            _, held_bytes = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     return {
         "files": n_files,
@@ -247,6 +250,7 @@ def simulate(n_workers: int, seconds_per_audio_s: float, task_s: float) -> dict[
 def main() -> None:
     """Measure, simulate and write the record."""
     torch.set_num_threads(1)
+    list_files(100)  # pays for imports
     listing = [list_files(n_files) for n_files in LISTED]
     shards, tasks, recording = deal_names(), time_tasks(), transcribe_example()
     rate = recording["processor_s"] / recording["audio_s"]

@@ -28,7 +28,10 @@ from softloc_cli.recordings import Outcome, Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 N_TAKES = 16
-RECIPE = Recipe("drums", "cpu", ("csv",), {}, None, 120.0, 0.0)
+RECIPE = Recipe(
+    model="drums", device="cpu", formats=("csv",), notes={}, classes=None, tempo_bpm=120.0,
+    time_offset_s=0.0,
+)  # fmt: skip
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills as POSIX does")
 
