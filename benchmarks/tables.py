@@ -306,9 +306,11 @@ def training_parts_table() -> str:
         (name, *(f"{result['parts']['median_ms'][name]:.1f}" for result in results.values()))
         for name in names
     ]
-    rows.append(
-        ("share of the loss", *(f"{r['parts']['loss_share']:.1%}" for r in results.values()))
-    )
+    for title, key in (
+        ("share of the loss", "loss_share"),
+        ("drawing over all the rest", "drawing_over_computing"),
+    ):
+        rows.append((title, *(f"{result['parts'][key]:.1%}" for result in results.values())))
     return _table(header, rows)
 
 

@@ -221,11 +221,12 @@ def _parse_annotators(texts: list[str]) -> dict[str, float]:
 
 def _check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
     from softloc.checkpoints import MODEL_SUFFIX
-    from softloc.training import record_path, state_path
+    from softloc.training import curve_path, picture_path, record_path, state_path
 
     if output.suffix != MODEL_SUFFIX:
         raise SettingsError(f"-o {output}: a model file ends in {MODEL_SUFFIX}")
-    for path in (output, state_path(output), record_path(output)):
+    beside = (state_path, record_path, curve_path, picture_path)
+    for path in (output, *(name(output) for name in beside)):
         if path.is_dir():
             raise SettingsError(f"{path}: is a folder, a file is to be written there")
     if resume and overwrite:

@@ -513,9 +513,9 @@ class _Run:
         run_record["curve"] = self.curve
         write_text_atomic(record_path(output), json.dumps(run_record, indent=1) + "\n")
         write_curve(curve_path(output), self.curve)
+        state_path(output).unlink(missing_ok=True)
         if can_plot():
             plot_curve(curve_path(output), picture_path(output))
-        state_path(output).unlink(missing_ok=True)
         return run_record
 
     def _fit_velocities(self, model: Checkpoint) -> VelocityReadOut | None:
