@@ -109,9 +109,9 @@ def measure(case: Case, loss: CountLoss) -> dict[str, float]:
     logits, counts = draw_windows(case)
     # One tiny run, so that neither pays for loading libraries.
     forward_and_backward(loss, logits[:1, :1, :4], counts[:1, :1].clamp(max=2))
-    held_mib = _reset_peak_memory_mib()
+    held_mib = reset_peak_memory_mib()
     forward_and_backward(loss, logits, counts)
-    peak_mib = _memory_mib("VmHWM") - held_mib
+    peak_mib = memory_mib("VmHWM") - held_mib
     times_ms = []
     for _ in range(case.repeats):
         begin = time.perf_counter()
@@ -120,14 +120,15 @@ def measure(case: Case, loss: CountLoss) -> dict[str, float]:
     return {"median_ms": round(statistics.median(times_ms), 3), "peak_mib": round(peak_mib, 1)}
 
 
-def _reset_peak_memory_mib() -> float:
+def reset_peak_memory_mib() -> float:
     """Hand free memory back, forget the peak so far; return the resident size now."""
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
-    return _memory_mib("VmRSS")
+    return memory_mib("VmRSS")
 
 
-def _memory_mib(field: str) -> float:
+def memory_mib(field: str) -> float:
+    """Return a size of this process (Linux)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1]) / 1024

@@ -18,7 +18,12 @@ from softloc.files import write_text_atomic
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PRETRAINED = ROOT / "pretrained"
-PAGES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted(PRETRAINED.glob("*.md")))
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "benchmarks" / "README.md",
+    ROOT / "docs" / "scaling.md",
+    *sorted(PRETRAINED.glob("*.md")),
+)
 
 #: Runs on labels shifted by 30 ms, with either loss.
 NOISY_RUNS = "drums-noise30.jsonl"
@@ -251,6 +256,165 @@ def count_table() -> str:
     return _table(header, rows)
 
 
+def loss_scale_table() -> str:
+    """Cost and exactness of the count term for very large batches and windows."""
+    header = (
+        "batch × classes × frames",
+        "forward, ms",
+        "forward and backward, ms",
+        "memory, MiB (logits alone)",
+        "largest error: value, nats",
+        "relative",
+        "gradient",
+        "windows checked",
+    )
+    rows = []
+    for case in _load("loss_scale.json")["results"].values():
+        size, speed, errors = case["case"], case["speed"], case["largest_errors"]
+        shape = f"{size['items']} × {size['classes']} × {size['frames']}"
+        rows.append(
+            (
+                f"{shape}, counts to {size['largest_count']}",
+                f"{speed['forward_ms']:.0f}",
+                f"{speed['forward_and_backward_ms']:.0f}",
+                f"{speed['peak_mib']:.0f} ({speed['logits_mib']:.0f})",
+                *(f"{errors[key]:.0e}" for key in ("value_nats", "value_relative", "gradient")),
+                str(errors["windows"]),
+            )
+        )
+    return _table(header, rows)
+
+
+def training_speed_table() -> str:
+    """List the processor time of a step of each size, against the first version."""
+    header = ("size", "first version, processor ms a step", "now", "now, bfloat16", "steps timed")
+    rows = []
+    for size, result in _load("training_speed.json")["results"].items():
+        steps = result["steps"]
+        median_ms = steps["processor"]["median_ms"]
+        cells = [f"{median_ms[way]:.0f}" for way in ("first", "now", "now, bfloat16")]
+        rows.append((f"`{size}`", *cells, str(steps["steps_each"])))
+    return _table(header, rows)
+
+
+def training_parts_table() -> str:
+    """Where the processor time of a step goes."""
+    results = _load("training_speed.json")["results"]
+    names = list(next(iter(results.values()))["parts"]["median_ms"])
+    header = ("part, processor ms", *(f"`{size}`" for size in results))
+    rows = [
+        (name, *(f"{result['parts']['median_ms'][name]:.1f}" for result in results.values()))
+        for name in names
+    ]
+    for title, key in (
+        ("share of the loss", "loss_share"),
+        ("drawing over all the rest", "drawing_over_computing"),
+    ):
+        rows.append((title, *(f"{result['parts'][key]:.1%}" for result in results.values())))
+    return _table(header, rows)
+
+
+def listing_table() -> str:
+    """List what settling a batch costs for each file."""
+    header = ("files listed", "processor, µs each", "most memory, bytes each", "disk, bytes each")
+    rows = [
+        (
+            str(row["files"]),
+            f"{row['processor_us_each']:.0f}",
+            f"{row['memory_bytes_each']:.0f}",
+            f"{row['disk_bytes_each']:.0f}",
+        )
+        for row in _load("scaling.json")["listing"]
+    ]
+    return _table(header, rows)
+
+
+def unit_costs_table() -> str:
+    """List the costs that everything else is reasoned from."""
+    scaling = _load("scaling.json")
+    tasks, recording, shards = scaling["tasks"], scaling["recording"], scaling["shards"]
+    training = scaling["training"]
+    rows = [
+        (
+            "a recording on a worker, processor s per minute of audio",
+            f"{60 * recording['processor_s'] / recording['audio_s']:.2f}",
+        ),
+        (
+            f"what it writes, bytes of MIDI for {recording['events']} events",
+            str(recording["written_bytes"]),
+        ),
+        ("a task on a cluster, client, processor ms", f"{tasks['client_processor_ms_each']:.2f}"),
+        (
+            "a task on a cluster, scheduler, processor ms",
+            f"{tasks['scheduler_processor_ms_each']:.2f}",
+        ),
+        ("a name dealt by `--shard`, processor µs", f"{shards['processor_us_each']:.1f}"),
+        (
+            f"largest of {shards['parts']} parts over the mean, {shards['files']} names",
+            f"{shards['largest_over_mean']:.2f}",
+        ),
+        (
+            "random numbers of a training window, drawn in every process, µs",
+            f"{training['random_numbers_us_a_window']:.0f}",
+        ),
+        *(
+            (
+                f"gradients of `{size}` exchanged a step, MB",
+                f"{row['exchanged_bytes_a_step'] / 1e6:.1f}",
+            )
+            for size, row in training["sizes"].items()
+        ),
+    ]
+    return _table(("measured", "cost"), rows)
+
+
+def simulation_table() -> str:
+    """List what the simulation of many workers says."""
+    header = ("workers", "files", "hours", "busy", "begun again", "work lost")
+    rows = [
+        (
+            str(run["workers"]),
+            str(run["files"]),
+            f"{run['hours']:.2f}",
+            f"{run['busy_share']:.1%}",
+            str(run["begun_again"]),
+            f"{run['work_lost_share']:.4%}",
+        )
+        for run in _load("scaling.json")["simulation"]["runs"]
+    ]
+    return _table(header, rows)
+
+
+#: What `reasoned_table` multiplies the measured costs out for.
+MANY_FILES, MANY_WORKERS, SONG_S = 10_000_000, 1_000, 240.0
+
+
+def reasoned_table() -> str:
+    """Multiply measured costs out for ten million songs and a thousand workers: not measured."""
+    scaling = _load("scaling.json")
+    listing, recording = scaling["listing"][-1], scaling["recording"]
+    task_s = scaling["simulation"]["task_s"]
+    song_s = SONG_S * recording["processor_s"] / recording["audio_s"]
+    song_bytes = SONG_S * recording["written_bytes"] / recording["audio_s"]
+    settling_min = listing["processor_us_each"] * MANY_FILES / 60e6
+    work_h = song_s * MANY_FILES / 3600
+    rows = [
+        ("find, name and check all files, once, on a local disk, min", f"{settling_min:.0f}"),
+        ("memory of that, MB", f"{listing['memory_bytes_each'] * MANY_FILES / 1e6:.0f}"),
+        ("disk of that, MB", f"{listing['disk_bytes_each'] * MANY_FILES / 1e6:.0f}"),
+        (
+            "the same in each of the machines of `--shard I/1000`, processor h in all",
+            f"{settling_min * MANY_WORKERS / 60:.0f}",
+        ),
+        ("transcription, processor h", f"{work_h:.0f}"),
+        ("transcription with all workers busy, h", f"{work_h / MANY_WORKERS:.1f}"),
+        ("one client and scheduler handing out every song, h", f"{task_s * MANY_FILES / 3600:.1f}"),
+        ("workers that one client and scheduler keep busy", f"{song_s / task_s:.0f}"),
+        ("results as MIDI, GB", f"{song_bytes * MANY_FILES / 1e9:.0f}"),
+    ]
+    return _table(("reasoned, 10 million songs of 4 minutes, 1,000 workers", ""), rows)
+
+
 def hop_table() -> str:
     """Hops compared at equal time."""
     header = ("hop", "seed", "steps", "mean F1 ±50 ms", "±20 ms", "bias, ms")
@@ -367,6 +531,13 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "classes": classes_table,
     "decoding": decoding_table,
     "count_nll": count_table,
+    "loss_scale": loss_scale_table,
+    "training_speed": training_speed_table,
+    "training_parts": training_parts_table,
+    "listing": listing_table,
+    "unit_costs": unit_costs_table,
+    "simulation": simulation_table,
+    "reasoned": reasoned_table,
     "hop": hop_table,
     "velocity": velocity_table,
     "velocity_classes": velocity_classes_table,

@@ -218,10 +218,10 @@ def _checks_of(job: Job) -> CheckFiles:
     return CheckFiles(files.get(PAGE), files.get(CLICKS))
 
 
-def remove_half_written(job: Job, process_id: int) -> None:
+def remove_half_written(job: Job, owner: int | str) -> None:
     """Remove what a worker left beside the results of a recording when it was killed."""
     for folder in {target.path.parent for target in job.targets}:
-        remove_unfinished(folder, process_id)
+        remove_unfinished(folder, owner)
 
 
 def written_classes(recipe: Recipe) -> tuple[str, ...]:

@@ -16,12 +16,13 @@ from softloc.errors import OutputError, SettingsError
 from softloc.formats import read_corpus
 from softloc_cli import train_options as options
 from softloc_cli.console import progress, report, report_skipped, user_errors
+from softloc_cli.train_processes import is_for_launching, run_processes
 
 if TYPE_CHECKING:
     from softloc.checkpoints import Checkpoint
     from softloc.datasets import Classes, Dataset
     from softloc.events import Corpus
-    from softloc.training import TrainingSettings, Validation
+    from softloc.training import Execution, Observer, TrainingSettings, Validation
 
 #: Folders of decoded audio; nobody else's end like this.
 _CACHE_SUFFIX = ".softloc-cache"
@@ -56,23 +57,31 @@ def train(
     precision: options.Precision = None,
     seed: options.Seed = None,
     device: options.Device = "auto",
+    devices: options.Devices = 1,
+    accumulate: options.Accumulate = 1,
     threads: options.Threads = 0,
     save_every: options.SaveEvery = None,
+    tensorboard: options.Board = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Train a model on your own, imperfect labels.
 
-    Beside the model stand a run record (.run.json) and, while it trains, a state (.state) that
+    Beside the model stand a run record (.run.json), the course of losses and scores (.curve.jsonl,
+    and .curve.png where matplotlib is installed) and, while it trains, a state (.state) that
     --resume goes on from. All that is wrong with the data is reported before training starts.
     """
-    with user_errors():
+    with user_errors(), contextlib.ExitStack() as stack:
+        if is_for_launching(devices) and not dry_run:
+            run_processes(devices, threads=threads)
+            return
         import torch
 
-        from softloc.datasets import build_dataset, check_audio, set_annotator_softness
-        from softloc.pipeline import choose_device
+        from softloc.datasets import build_dataset, set_annotator_softness
         from softloc.training import fit, record_path
-        from softloc_cli.train_display import TrainingDisplay
 
+        execution = stack.enter_context(_execution(device, accumulate))
+        leads = execution.team.leads
+        quiet = quiet or not leads
         loss_options = {
             "name": loss,
             "measure": measure,
@@ -94,10 +103,13 @@ def train(
             precision=precision,
             seed=seed,
         )
-        _check_output(output, resume=resume, overwrite=overwrite)
+        execution.check_batch(settings.batch_size)
+        if leads:
+            _check_output(output, resume=resume, overwrite=overwrite)
         start = _load_start(init, size, bidirectional=bidirectional)
         corpus = read_corpus(labels)
-        report_skipped(corpus)
+        if leads:
+            report_skipped(corpus)
         corpus = set_annotator_softness(corpus, _parse_annotators(annotator_softness or []))
         chosen = _choose_classes(classes, start, corpus)
         dataset = build_dataset(corpus, chosen, audio, settings.softness_ms)
@@ -105,19 +117,15 @@ def train(
         if not quiet:
             _describe(dataset, validation, settings)
         if dry_run:
-            parts = (dataset, validation.dataset)
-            with progress("decoding", sum(len(part.recordings) for part in parts)) as advance:
-                for part in parts:
-                    check_audio(part, advance)
-            report("--dry-run: the data is in order; nothing was trained")
+            _check_recordings(dataset, validation)
             return
         if threads:
             torch.set_num_threads(threads)
         total_s = dataset.duration_s + validation.dataset.duration_s
         with (
             _interruptible(),
-            _work_folder(output) as folder,
-            TrainingDisplay(total_s, quiet=quiet) as display,
+            _work_folder(output) if leads else contextlib.nullcontext(Path()) as folder,
+            _observer(total_s, tensorboard if leads else None, quiet=quiet) as observer,
         ):
             record = fit(
                 dataset,
@@ -127,9 +135,9 @@ def train(
                 folder,
                 init=start,
                 resume=resume,
-                device=choose_device(device),
+                execution=execution,
                 record={"command": shlex.join(["softloc", *sys.argv[1:]])},
-                observer=display,
+                observer=observer,
             )
         if not quiet:
             best = record["best"]
@@ -137,6 +145,43 @@ def train(
                 f"{output}: best at step {best['step']} of {record['steps']}, validation loss "
                 f"{best['valid_loss']:.4f}; {record_path(output).name} tells all"
             )
+
+
+@contextlib.contextmanager
+def _execution(device: str, accumulate: int) -> Iterator[Execution]:
+    """Choose the device and meet the other processes, if there are any."""
+    from softloc.pipeline import choose_device
+    from softloc.processes import join_team, own_device
+    from softloc.training import Execution
+
+    computes_on = choose_device(own_device(choose_device(device)))
+    with join_team(computes_on) as team:
+        yield Execution(computes_on, accumulate, team)
+
+
+@contextlib.contextmanager
+def _observer(audio_s: float, board: Path | None, *, quiet: bool) -> Iterator[Observer]:
+    """Show the training on the terminal and, if wanted, in TensorBoard."""
+    from softloc.training import Observers
+    from softloc_cli.train_board import TrainingBoard
+    from softloc_cli.train_display import TrainingDisplay
+
+    with contextlib.ExitStack() as stack:
+        observers: list[Observer] = []
+        if board is not None:
+            observers.append(stack.enter_context(contextlib.closing(TrainingBoard(board))))
+        observers.append(stack.enter_context(TrainingDisplay(audio_s, quiet=quiet)))
+        yield Observers(observers)
+
+
+def _check_recordings(dataset: Dataset, validation: Validation) -> None:
+    from softloc.datasets import check_audio
+
+    parts = (dataset, validation.dataset)
+    with progress("decoding", sum(len(part.recordings) for part in parts)) as advance:
+        for part in parts:
+            check_audio(part, advance)
+    report("--dry-run: the data is in order; nothing was trained")
 
 
 def _settings(loss_options: dict[str, Any], *, augment: bool, **values: Any) -> TrainingSettings:
@@ -176,11 +221,12 @@ def _parse_annotators(texts: list[str]) -> dict[str, float]:
 
 def _check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
     from softloc.checkpoints import MODEL_SUFFIX
-    from softloc.training import record_path, state_path
+    from softloc.training import curve_path, picture_path, record_path, state_path
 
     if output.suffix != MODEL_SUFFIX:
         raise SettingsError(f"-o {output}: a model file ends in {MODEL_SUFFIX}")
-    for path in (output, state_path(output), record_path(output)):
+    beside = (state_path, record_path, curve_path, picture_path)
+    for path in (output, *(name(output) for name in beside)):
         if path.is_dir():
             raise SettingsError(f"{path}: is a folder, a file is to be written there")
     if resume and overwrite:

@@ -7,6 +7,7 @@ import typer
 
 _SHAPE = "Model"
 _LEARNING = "Learning"
+_COMPUTING = "Computing"
 
 Labels = Annotated[
     Path,
@@ -154,9 +155,46 @@ Precision = Annotated[
 
 Seed = Annotated[int | None, typer.Option(help="Of all randomness.", rich_help_panel=_LEARNING)]
 
-Device = Annotated[str, typer.Option("-d", "--device", help="auto, cpu, cuda[:N] or mps.")]
+Device = Annotated[
+    str,
+    typer.Option("-d", "--device", help="auto, cpu, cuda[:N] or mps.", rich_help_panel=_COMPUTING),
+]
 
-Threads = Annotated[int, typer.Option(min=0, help="Threads to compute with; 0 lets torch choose.")]
+Devices = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Train on N GPUs, or in N processes with -d cpu; batches are shared among them.",
+        rich_help_panel=_COMPUTING,
+    ),
+]
+
+Accumulate = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Go through the windows of a step in N parts, to need less memory.",
+        rich_help_panel=_COMPUTING,
+    ),
+]
+
+Threads = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Threads to compute with, in each process; 0 lets torch choose.",
+        rich_help_panel=_COMPUTING,
+    ),
+]
+
+Board = Annotated[
+    Path | None,
+    typer.Option(
+        "--tensorboard", metavar="DIR", help="Write losses and scores for TensorBoard, too."
+    ),
+]
 
 SaveEvery = Annotated[
     float | None, typer.Option(metavar="S", help="Seconds between states to resume from.")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,6 +33,9 @@ from softloc_cli.outputs import (
 from softloc_cli.recordings import Outcome, Recipe, Session, remove_half_written, written_classes
 from softloc_cli.report_options import CheckOptions, Html, Sonify
 from softloc_cli.workers import Death, Workers, count_workers, run_here
+
+if TYPE_CHECKING:
+    from softloc_cli.cluster import Cluster
 
 _DASH = "-"
 
@@ -105,6 +108,14 @@ def transcribe(
         str | None,
         typer.Option(metavar="I/N", help="Only part I of N, for several machines at one batch."),
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Work on a Dask cluster (tcp://host:8786 or its scheduler file) that sees the "
+            "same files.",
+        ),
+    ] = None,
     classes: Annotated[
         str | None,
         typer.Option(
@@ -163,6 +174,8 @@ def transcribe(
         if quiet and verbose:
             raise SettingsError("--quiet and --verbose contradict each other")
         n_workers = count_workers(jobs)
+        if scheduler is not None:
+            _check_cluster(names, output, has_jobs=is_given(context, "jobs"))
         alone = files_from is None and is_alone(names)
         pattern = None if name is None else parse_pattern(name)
         wanted = parse_formats(formats)
@@ -195,6 +208,7 @@ def transcribe(
         existing = _what_of_existing(overwrite=overwrite, skip=skip_existing)
         part = None if shard is None else parse_shard(shard)
         with contextlib.ExitStack() as stack:
+            cluster = None if scheduler is None else stack.enter_context(_join(scheduler))
             with _bar("looking for recordings", None, quiet=quiet) as advance:
                 found = _counted(_find(names, files_from, recursive=recursive), advance)
                 reserved = () if log_json is None else (log_json,)
@@ -205,7 +219,7 @@ def transcribe(
             stack.callback(tally.summarise)
             # Workers have no standard input.
             n_workers = 1 if _DASH in names else min(n_workers, batch.n_jobs)
-            _run(batch, recipe, n_workers, tally)
+            _run(batch, recipe, cluster or n_workers, tally)
         code = tally.exit_code(strict=strict)
         if code:
             raise typer.Exit(code)
@@ -251,11 +265,24 @@ def _bar(
     return contextlib.nullcontext(lambda: None) if quiet else progress(description, total)
 
 
-def _run(batch: Batch, recipe: Recipe, n_workers: int, tally: Tally) -> None:
+def _check_cluster(names: list[str], output: str | None, *, has_jobs: bool) -> None:
+    if _DASH in (*names, output):
+        raise SettingsError("--scheduler: workers elsewhere have no standard input and output")
+    if has_jobs:
+        raise SettingsError("--jobs and --scheduler contradict each other: a cluster has its own")
+
+
+def _join(scheduler: str) -> Cluster:
+    from softloc_cli.cluster import Cluster
+
+    return Cluster(scheduler)
+
+
+def _run(batch: Batch, recipe: Recipe, workers: int | Cluster, tally: Tally) -> None:
     """Work on a batch and tell what becomes of each recording."""
     with _bar("transcribing", batch.n_jobs, quiet=tally.quiet or not tally.has_bar) as advance:
         jobs = _left_to_do(batch, tally, advance)
-        with contextlib.closing(_outcomes(jobs, recipe, n_workers)) as outcomes:
+        with contextlib.closing(_outcomes(jobs, recipe, workers)) as outcomes:
             for job, outcome in outcomes:
                 tally.done(job, outcome)
                 advance()
@@ -272,18 +299,21 @@ def _left_to_do(batch: Batch, tally: Tally, advance: Callable[[], None]) -> Iter
 
 
 def _outcomes(
-    jobs: Iterator[Job], recipe: Recipe, n_workers: int
+    jobs: Iterator[Job], recipe: Recipe, workers: int | Cluster
 ) -> Generator[tuple[Job, Outcome], None, None]:
     first = next(jobs, None)
     if first is None:
         return  # nothing to load a model for
     jobs = itertools.chain([first], jobs)
-    if n_workers <= 1:
+    if not isinstance(workers, int):
+        yield from workers.run(jobs, recipe)
+        return
+    if workers <= 1:
         yield from run_here(functools.partial(Session, recipe), jobs)
         return
     session = functools.partial(Session, replace(recipe, n_threads=1))
-    with Workers[Job, Outcome](session, n_workers, remove_half_written) as workers:
-        for job, answer in workers.run(jobs):
+    with Workers[Job, Outcome](session, workers, remove_half_written) as processes:
+        for job, answer in processes.run(jobs):
             if isinstance(answer, Death):
                 error = f"{job.source}: {answer.reason}"
                 yield job, Outcome(seconds=answer.seconds, error=error)

@@ -15,7 +15,7 @@ COMMANDS = ROOT / "softloc_cli"
 
 LAYERS = (
     {"errors", "timebase", "files", "note_maps"},
-    {"events", "vocabulary", "network", "loss", "decoders"},
+    {"events", "vocabulary", "network", "loss", "decoders", "processes", "curves"},
     {"formats", "perturb", "evaluation", "audio", "losses"},
     {"features", "decoding", "velocity", "audio_store", "rendering", "diagnosis", "report"},
     {"presets", "checkpoints", "inference", "datasets", "batches"},

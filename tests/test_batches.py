@@ -15,6 +15,7 @@ from softloc.batches import (
     NO_AUGMENTATION,
     AugmentSettings,
     Batch,
+    BatchStream,
     WindowSampler,
     label_targets,
     step_generator,
@@ -231,3 +232,50 @@ def test_the_store_names_every_bad_recording(tmp_path: Path) -> None:
 def test_a_window_without_frames_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="holds no frame"):
         make_sampler(tmp_path, np.zeros(100), (sequence([], []),), window_s=0.001)
+
+
+@pytest.fixture
+def sampler(tmp_path: Path, rng: np.random.Generator) -> WindowSampler:
+    labels = (sequence([0.5, 1.5, 2.5], [0, 1, 0]),)
+    samples = 0.1 * rng.normal(size=3 * RATE_HZ)
+    return make_sampler(tmp_path, samples, labels, AugmentSettings(), window_s=0.4)
+
+
+def test_shares_are_rows_of_the_whole_batch(sampler: WindowSampler) -> None:
+    generators = [step_generator(3, 1) for _ in range(3)]
+    whole = sampler.draw(4, generators[0])
+    halves = [
+        sampler.draw(4, rng, rows)
+        for rng, rows in zip(generators[1:], (slice(2), slice(2, 4)), strict=True)
+    ]
+    for name in ("features", "targets", "softness_frames", "mask"):
+        joined = torch.cat([getattr(half, name) for half in halves])
+        assert torch.equal(joined, getattr(whole, name))
+    assert len({rng.integers(1 << 62) for rng in generators}) == 1
+    for half, part in zip(halves, whole.split(2), strict=True):
+        assert torch.equal(half.targets, part.targets)
+
+
+def test_batches_are_drawn_one_ahead(sampler: WindowSampler) -> None:
+    drawn: list[int] = []
+
+    def draw(step: int) -> Batch:
+        drawn.append(step)
+        return sampler.draw(1, step_generator(0, step))
+
+    with BatchStream(draw, n_steps=9) as batches:
+        for step in (4, 5, 7, 8):  # none is to be begun beyond the last
+            assert torch.equal(
+                batches.take(step).features, sampler.draw(1, step_generator(0, step)).features
+            )
+    assert drawn == [4, 5, 6, 7, 8]
+
+
+def test_what_fails_while_drawing_is_raised_where_it_is_taken() -> None:
+    def draw(step: int) -> Batch:
+        raise OSError(f"step {step}")
+
+    with BatchStream(draw, n_steps=9) as batches:
+        for step in (0, 1):
+            with pytest.raises(OSError, match=f"step {step}"):
+                batches.take(step)

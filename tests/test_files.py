@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from softloc.errors import OutputError
-from softloc.files import atomic_path, remove_unfinished, sha256_of_files, write_text_atomic
+from softloc.files import (
+    atomic_path,
+    remove_unfinished,
+    sha256_of_files,
+    unfinished_as,
+    write_text_atomic,
+)
 
 
 def write_half(path: Path, error: BaseException) -> None:
@@ -49,6 +55,20 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
         assert [path.name for path in tmp_path.iterdir()] == ["keep.csv"]
         temporary.touch()
     remove_unfinished(tmp_path / "nowhere", 1)
+
+
+def test_what_a_task_left_goes_by_its_name(tmp_path: Path) -> None:
+    """On several machines the numbers of processes are not unique."""
+    with unfinished_as("abc.1"), atomic_path(tmp_path / "a.csv") as temporary:
+        remove_unfinished(tmp_path, "abc.11")
+        remove_unfinished(tmp_path, os.getpid())
+        assert temporary.exists()
+        remove_unfinished(tmp_path, "abc.1")
+        assert list(tmp_path.iterdir()) == []
+        temporary.touch()
+    with atomic_path(tmp_path / "b.csv") as temporary:
+        remove_unfinished(tmp_path, "abc.1")
+        assert temporary.exists()
 
 
 def test_text_is_written_as_it_is_into_new_folders(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from softloc.errors import AudioError, SettingsError
-from softloc.files import atomic_path
+from softloc.files import atomic_path, unfinished_as
+from softloc_cli.outputs import Job
+from softloc_cli.recordings import Outcome, Recipe
 
 
 def square() -> Callable[[int], int]:
@@ -71,3 +73,29 @@ def die_writing() -> Callable[[Path], None]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return answer
+
+
+def die_writing_once(_run: str, _recipe: Recipe, job: Job, owner: str) -> Outcome:
+    """Write a result; the first time of each recording named "once" kills half-way.
+
+    Those named "always" kill every time.
+    """
+    (target,) = job.targets
+    attempts = job.source.with_suffix(".attempts")
+    with attempts.open("a") as file:
+        file.write("x")
+    with unfinished_as(owner), atomic_path(target.path) as temporary:
+        temporary.write_text("half")
+        is_first = attempts.read_text() == "x"
+        if job.source.stem == "always" or (job.source.stem == "once" and is_first):
+            os.kill(os.getpid(), signal.SIGKILL)
+        temporary.write_text("whole")
+    return Outcome(n_events=1)
+
+
+def refuse_recipe(_run: str, _recipe: Recipe, _job: Job, _owner: str) -> Outcome:
+    raise SettingsError("no such model")
+
+
+def fail_unforeseen(_run: str, _recipe: Recipe, _job: Job, _owner: str) -> Outcome:
+    raise ModuleNotFoundError("No module named 'softloc'")

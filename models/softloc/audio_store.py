@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ _STORED = np.dtype("<i2")
 
 class AudioStore:
     """Decoded audio of a dataset on disk: 16 bit, at one sample rate, read window by window.
+
+    Pickled it names its file only: processes that read the same audio share one.
 
     Parameters
     ----------
@@ -44,6 +46,7 @@ class AudioStore:
         advance: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.sample_rate_hz = sample_rate_hz
+        self._path = path
         self._peaks: list[float] = []
         self._bounds = [0]
         problems = []
@@ -59,7 +62,17 @@ class AudioStore:
                 advance(n_samples / sample_rate_hz)
         if problems:
             raise AudioError("\n".join(problems))
-        self._samples = np.memmap(path, dtype=_STORED, mode="r")
+        self._open()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_samples"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._open()
+
+    def _open(self) -> None:
+        self._samples = np.memmap(self._path, dtype=_STORED, mode="r")
 
     def _append(self, file: BinaryIO, recording: Path) -> tuple[float, int]:
         """Decode a recording to the end of the file; return its full scale and its length."""

@@ -2,7 +2,8 @@
 
 Conventions
 -----------
-- What step ``n`` sees depends on the seed and ``n`` alone, so a training resumes anywhere exactly.
+- What step ``n`` sees depends on the seed and ``n`` alone, so a training resumes anywhere exactly,
+  and with any number of processes: each draws the same windows and computes those of its share.
 - A window has ``lead_in + n_frames`` frames; those of the lead-in warm the LSTM up with the real
   audio before the window and are not scored. It may begin or end up to `MARGIN_S` outside its
   recording, in silence; frames farther out are masked.
@@ -12,8 +13,11 @@ Conventions
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 import torch
@@ -110,6 +114,12 @@ class Batch:
     softness_frames: Tensor
     mask: Tensor
 
+    def split(self, n_parts: int) -> Iterator[Batch]:
+        """Yield the windows in parts that are equally large."""
+        parts = (self.features, self.targets, self.softness_frames, self.mask)
+        for rows in zip(*(part.chunk(n_parts) for part in parts), strict=True):
+            yield Batch(*rows)
+
 
 class WindowSampler:
     """Draws the windows of a dataset.
@@ -153,13 +163,26 @@ class WindowSampler:
         total_s = durations[silent].sum()
         self._background_weights = durations * silent / total_s if total_s else None
 
-    def draw(self, batch_size: int, rng: np.random.Generator) -> Batch:
-        """Draw a batch of windows; recordings are drawn in proportion to their length."""
+    def draw(self, batch_size: int, rng: np.random.Generator, share: slice = slice(None)) -> Batch:
+        """Draw a batch of windows; recordings are drawn in proportion to their length.
+
+        Parameters
+        ----------
+        batch_size : int
+            Windows to draw.
+        rng : Generator
+            Is left in the same state whatever the share.
+        share : slice
+            Which of them to compute.
+        """
         indices = rng.choice(len(self._weights), size=batch_size, p=self._weights)
         windows = [self._draw_window(int(index), rng) for index in indices]
+        backgrounds = self._draw_backgrounds(batch_size, rng)
+        variation = _draw_variation((batch_size, *self._magnitudes_shape), self.augment, rng)
+        windows = windows[share]
         magnitudes = torch.stack([self._magnitudes(window) for window in windows])
-        self._add_backgrounds(magnitudes, rng)
-        magnitudes = _vary(magnitudes, self.augment, rng)
+        self._add_backgrounds(magnitudes, backgrounds[share])
+        magnitudes = variation.of(share).apply(magnitudes)
         labels = [self._labels(window) for window in windows]
         return Batch(
             features=compress(magnitudes),
@@ -170,15 +193,28 @@ class WindowSampler:
             ),
         )
 
-    def _add_backgrounds(self, magnitudes: Tensor, rng: np.random.Generator) -> None:
-        """Mix backgrounds under some of the magnitudes (batch, frames, n_bands), in place."""
+    def _draw_backgrounds(
+        self, batch_size: int, rng: np.random.Generator
+    ) -> list[tuple[_Window, float] | None]:
+        """Draw which windows get which background, and its level in dB."""
         share, weights = self.augment.background_share, self._background_weights
+        drawn: list[tuple[_Window, float] | None] = [None] * batch_size
         if share == 0.0 or weights is None:
-            return
-        for row in magnitudes:
+            return drawn
+        for row in range(batch_size):
             chance, level_db = rng.random(), rng.uniform(*self.augment.background_range_db)
             if chance < share:
-                window = self._draw_window(int(rng.choice(len(weights), p=weights)), rng)
+                index = int(rng.choice(len(weights), p=weights))
+                drawn[row] = (self._draw_window(index, rng), level_db)
+        return drawn
+
+    def _add_backgrounds(
+        self, magnitudes: Tensor, backgrounds: Sequence[tuple[_Window, float] | None]
+    ) -> None:
+        """Mix backgrounds under some of the magnitudes (batch, frames, n_bands), in place."""
+        for row, background in zip(magnitudes, backgrounds, strict=True):
+            if background is not None:
+                window, level_db = background
                 row.copy_(_mix_under(row, self._magnitudes(window), level_db))
 
     def _draw_window(self, index: int, rng: np.random.Generator) -> _Window:
@@ -190,10 +226,16 @@ class WindowSampler:
         sequence = recording.sequences[int(rng.integers(len(recording.sequences)))]
         return _Window(index, sequence, start, hop_samples)
 
+    @property
+    def _magnitudes_shape(self) -> tuple[int, int]:
+        """Frames of a window with its context and the one before, and bands."""
+        n_frames = 1 + self._before + self.n_frames + self._after
+        return n_frames, self.log_mel.settings.n_bands
+
     def _magnitudes(self, window: _Window) -> Tensor:
         """Band magnitudes (1 + frames, n_bands) of a window with its context."""
         settings = self.log_mel.settings
-        n_frames = 1 + self._before + self.n_frames + self._after
+        n_frames, _ = self._magnitudes_shape
         start = window.start - (1 + self._before) * window.hop_samples - settings.fft_samples // 2
         n_samples = (n_frames - 1) * window.hop_samples + settings.fft_samples
         samples = torch.from_numpy(self.store.read(window.recording, start, n_samples))
@@ -223,6 +265,47 @@ class WindowSampler:
         centres = window.start + np.arange(self.n_frames) * window.hop_samples
         margin = round(MARGIN_S * self.store.sample_rate_hz)
         return centres < self.store.n_samples(window.recording) + margin
+
+
+class BatchStream:
+    """Batches of successive steps, each computed in a thread while the one before is learnt from.
+
+    A context manager that ends the thread.
+
+    Parameters
+    ----------
+    draw : callable
+        Gives the batch of a step.
+    n_steps : int
+        From this step on nothing is computed ahead.
+    """
+
+    def __init__(self, draw: Callable[[int], Batch], n_steps: int) -> None:
+        self._draw = draw
+        self._n_steps = n_steps
+        self._ahead: dict[int, Future[Batch]] = {}
+        # Threads do not inherit how many threads they may compute with.
+        self._thread = ThreadPoolExecutor(
+            1, "batches", initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def take(self, step: int) -> Batch:
+        """Return the batch of a step, and have that of the next one begun."""
+        batch = self._ahead.pop(step, None) or self._thread.submit(self._draw, step)
+        if step + 1 < self._n_steps:
+            self._ahead = {step + 1: self._thread.submit(self._draw, step + 1)}
+        return batch.result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,19 +398,48 @@ def _filterbank_at(settings: FeatureSettings, hop_samples: int) -> Tensor:
     return torch.from_numpy(mel_filterbank(settings, hop_samples / settings.hop_samples))
 
 
-def _vary(magnitudes: Tensor, augment: AugmentSettings, rng: np.random.Generator) -> Tensor:
-    """Level, equaliser and noise, applied to band magnitudes (batch, frames, n_bands)."""
-    n_batch, _, n_bands = magnitudes.shape
+@dataclass(frozen=True, slots=True)
+class _Variation:
+    """How band magnitudes (batch, frames, n_bands) are changed.
+
+    Attributes
+    ----------
+    gain : ndarray of shape (batch, n_bands)
+        Level and equaliser.
+    noise : ndarray of shape (batch, frames, n_bands)
+        Magnitudes of noise.
+    level : ndarray of shape (batch, 1)
+        Its level.
+    """
+
+    gain: NDArray[np.float32]
+    noise: NDArray[np.float32]
+    level: NDArray[np.float32]
+
+    def of(self, share: slice) -> _Variation:
+        """Leave that of some windows only."""
+        return _Variation(self.gain[share], self.noise[share], self.level[share])
+
+    def apply(self, magnitudes: Tensor) -> Tensor:
+        """Change magnitudes (batch, frames, n_bands)."""
+        device = magnitudes.device
+        gain = torch.from_numpy(self.gain).to(device).unsqueeze(1)
+        level = torch.from_numpy(self.level).to(device).unsqueeze(1)
+        return magnitudes * gain + torch.from_numpy(self.noise).to(device) * level
+
+
+def _draw_variation(
+    shape: tuple[int, int, int], augment: AugmentSettings, rng: np.random.Generator
+) -> _Variation:
+    """Draw level, equaliser and noise for band magnitudes (batch, frames, n_bands)."""
+    n_batch, _, n_bands = shape
     gain_db = rng.uniform(augment.min_gain_db, augment.max_gain_db, size=(n_batch, 1))
     nodes = rng.normal(0.0, augment.equaliser_db, size=(n_batch, augment.equaliser_nodes))
     positions = np.linspace(0, augment.equaliser_nodes - 1, n_bands)
     curves_db = np.stack([np.interp(positions, range(len(row)), row) for row in nodes])
     noise_db = rng.uniform(augment.max_noise_db - 60.0, augment.max_noise_db, size=(n_batch, 1))
-    noise = rng.rayleigh(size=magnitudes.shape).astype(np.float32)
-    device = magnitudes.device
-    gain = torch.from_numpy(_amplitude(gain_db + curves_db)).to(device).unsqueeze(1)
-    level = torch.from_numpy(_amplitude(noise_db)).to(device).unsqueeze(1)
-    return magnitudes * gain + torch.from_numpy(noise).to(device) * level
+    noise = rng.rayleigh(size=shape).astype(np.float32)
+    return _Variation(_amplitude(gain_db + curves_db), noise, _amplitude(noise_db))
 
 
 def _mix_under(magnitudes: Tensor, background: Tensor, level_db: float) -> Tensor:

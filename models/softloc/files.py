@@ -8,9 +8,13 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from softloc.errors import OutputError
+
+#: Whose the files are that are half written; None: this process's.
+_owner: ContextVar[str | None] = ContextVar("_owner", default=None)
 
 
 @contextlib.contextmanager
@@ -46,7 +50,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         # A name of its own, because that of the file with something added may be too long.
         # It says whose it is, so that it can be removed after a process that was killed.
         handle, name = tempfile.mkstemp(
-            prefix=_temporary_prefix(os.getpid()), suffix=path.suffix, dir=target.parent
+            prefix=_temporary_prefix(_owner.get() or os.getpid()),
+            suffix=path.suffix,
+            dir=target.parent,
         )
         os.close(handle)
         temporary = Path(name)
@@ -59,17 +65,31 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def remove_unfinished(folder: Path, process_id: int) -> None:
+@contextlib.contextmanager
+def unfinished_as(owner: str) -> Iterator[None]:
+    """Mark what is half-written in the block by this name instead of that of the process.
+
+    The numbers of processes on several machines are not unique; `owner` has to be, and may be
+    part of the name of a file.
+    """
+    token = _owner.set(owner)
+    try:
+        yield
+    finally:
+        _owner.reset(token)
+
+
+def remove_unfinished(folder: Path, owner: int | str) -> None:
     """Remove what a process left half-written in a folder when it was killed.
 
     Parameters
     ----------
     folder : Path
         Folder of the files that the process was to write; may be missing.
-    process_id : int
-        A process that has ended.
+    owner : int or str
+        A process that has ended, or what `unfinished_as` was given in one.
     """
-    prefix = _temporary_prefix(process_id)
+    prefix = _temporary_prefix(owner)
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(prefix):
@@ -135,8 +155,8 @@ def _output_errors(path: Path) -> Iterator[None]:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _temporary_prefix(process_id: int) -> str:
-    return f".softloc-{process_id}-"
+def _temporary_prefix(owner: int | str) -> str:
+    return f".softloc-{owner}-"
 
 
 def _is_stream(path: Path) -> bool:

@@ -3,7 +3,10 @@
 Conventions
 -----------
 - Whatever a step draws depends on the seed and its number, so a run that was killed goes on from
-  its last saved state to bit-identical weights (same machine, same number of threads).
+  its last saved state to bit-identical weights (same machine, same number of threads), and with
+  another number of processes to weights that differ by rounding only.
+- A step learns from `TrainingSettings.batch_size` windows however many processes share them, and
+  in however many parts each goes through its own.
 - Velocities are fitted last, to the labels that carry them, with the weights that are written.
 - What is validated and written is a running average of the weights.
 - Where validation labels are exact, the best weights are those with the highest F1, averaged over
@@ -13,6 +16,7 @@ Conventions
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import json
@@ -35,6 +39,7 @@ from softloc.audio_store import AudioStore
 from softloc.batches import (
     AugmentSettings,
     Batch,
+    BatchStream,
     WindowSampler,
     feature_statistics,
     label_targets,
@@ -49,6 +54,7 @@ from softloc.checkpoints import (
     save_checkpoint,
     save_training_state,
 )
+from softloc.curves import can_plot, plot_curve, write_curve
 from softloc.datasets import Dataset, Recording
 from softloc.decoding import decode_onsets
 from softloc.errors import CheckpointError, SettingsError, TrainingError
@@ -60,6 +66,7 @@ from softloc.inference import compute_logits, edge_frames, fold_edges
 from softloc.losses import LossSettings, event_mass_frames, make_loss
 from softloc.network import OnsetNetwork
 from softloc.presets import get_size
+from softloc.processes import ALONE, Team, share_gradients
 from softloc.velocity import VelocityReadOut, fill_unknown
 from softloc.velocity_fitting import MAX_FIT_S, fit_velocities
 
@@ -75,6 +82,9 @@ _LOG = logging.getLogger(__name__)
 _VELOCITY_SHARE = 0.05
 _STATISTICS_BATCHES = 8
 _TIMING_STEPS = 8
+
+#: What states did not tell before there was a choice.
+_ONCE = {"processes": "1", "accumulate": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +184,44 @@ class TrainingSettings:
                 raise SettingsError(f"{name} must be {wanted}, not {value}")
 
 
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """Where and how a training computes; what it learns is the same but for rounding.
+
+    Attributes
+    ----------
+    device : str
+        A torch device.
+    accumulate : int
+        Parts in which a process goes through its windows of a step, to need less memory. Batch
+        normalisation sees one part at a time.
+    team : Team
+        The processes that train together.
+    """
+
+    device: str = "cpu"
+    accumulate: int = 1
+    team: Team = ALONE
+
+    def __post_init__(self) -> None:
+        if self.accumulate < 1:
+            raise SettingsError(f"accumulate must be at least 1, not {self.accumulate}")
+
+    def check_batch(self, batch_size: int) -> None:
+        """Refuse a batch that does not fall into equal parts.
+
+        Raises
+        ------
+        SettingsError
+            If it does not.
+        """
+        if batch_size % (self.team.size * self.accumulate):
+            raise SettingsError(
+                f"batch_size {batch_size} does not fall into equal parts for {self.team.size} "
+                f"processes × {self.accumulate} accumulated parts"
+            )
+
+
 @dataclass(frozen=True)
 class Validation:
     """Recordings that say how good a model is.
@@ -220,6 +268,33 @@ class Observer:
         """Tell of a validation; `entry` is a row of the curve."""
 
 
+class Observers(Observer):
+    """Several that are told the same."""
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = tuple(observers)
+
+    def on_audio(self, seconds: float) -> None:
+        """So many more seconds of audio are decoded."""
+        for observer in self._observers:
+            observer.on_audio(seconds)
+
+    def on_plan(self, steps: int, first_step: int) -> None:
+        """Training starts, or goes on after `first_step` of `steps`."""
+        for observer in self._observers:
+            observer.on_plan(steps, first_step)
+
+    def on_step(self, loss: float) -> None:
+        """One step is done."""
+        for observer in self._observers:
+            observer.on_step(loss)
+
+    def on_validation(self, entry: Mapping[str, float]) -> None:
+        """Tell of a validation; `entry` is a row of the curve."""
+        for observer in self._observers:
+            observer.on_validation(entry)
+
+
 def fit(
     dataset: Dataset,
     validation: Validation,
@@ -229,7 +304,7 @@ def fit(
     *,
     init: Checkpoint | None = None,
     resume: bool = False,
-    device: str = "cpu",
+    execution: Execution | None = None,
     record: Mapping[str, Any] | None = None,
     observer: Observer | None = None,
 ) -> dict[str, Any]:
@@ -242,16 +317,18 @@ def fit(
     settings : TrainingSettings
         How.
     output : Path
-        Model file. Beside it stand the run record (``.run.json``) and, until the training is
-        done, its state (``.state``).
+        Model file. Beside it stand the run record (``.run.json``), the course of the training
+        (``.curve.jsonl`` and, if matplotlib is installed, ``.curve.png``) and, until the training
+        is done, its state (``.state``).
     work_folder : Path
         Where decoded audio is kept meanwhile: 88 kB for each second.
     init : Checkpoint, optional
         Model to start from; its features and network are taken.
     resume : bool
         Go on from the state beside `output`.
-    device : str
-        A torch device.
+    execution : Execution, optional
+        Where and how to compute; on the processor without it. All processes of a team call this
+        with equal arguments; what is on disk is the first one's affair.
     record : Mapping, optional
         Entries to keep with the run: command, licences.
     observer : Observer, optional
@@ -266,6 +343,8 @@ def fit(
     ------
     CheckpointError
         If the state to resume is missing or belongs to other settings or data.
+    SettingsError
+        If a batch does not fall into equal parts for all processes.
     AudioError
         If recordings cannot be decoded.
     TrainingError
@@ -274,28 +353,36 @@ def fit(
         If a result cannot be written.
     """
     observer = observer or Observer()
+    execution = execution or Execution()
+    execution.check_batch(settings.batch_size)
+    team = execution.team
     model = _make_model(dataset, settings, init)
-    identity = _identity(model, dataset, validation, settings)
-    state = _load_state(state_path(output), identity) if resume else None
-    if state is None:
+    identity = _identity(model, dataset, validation, settings, execution)
+    state = _load_state(state_path(output), identity) if resume and team.leads else None
+    if state is None and team.leads:
         # A state left by an earlier training must not be resumed in the place of this one.
         state_path(output).unlink(missing_ok=True)
-    rate = model.settings.features.sample_rate_hz
-    stores = [
-        AudioStore(
-            [recording.audio for recording in part.recordings],
-            rate,
-            work_folder / name,
-            observer.on_audio,
-        )
-        for name, part in (("train.pcm", dataset), ("valid.pcm", validation.dataset))
-    ]
-    data = _Data(dataset, validation, stores[0], stores[1])
-    run = _Run(model, data, settings=settings, device=device)
+    stores = None
+    if team.leads:
+        rate = model.settings.features.sample_rate_hz
+        parts = (("train.pcm", dataset), ("valid.pcm", validation.dataset))
+        stores = [
+            AudioStore(
+                [recording.audio for recording in part.recordings],
+                rate,
+                work_folder / name,
+                observer.on_audio,
+            )
+            for name, part in parts
+        ]
+    state, stores = team.tell((state, stores))
+    assert stores is not None  # noqa: S101 - the first process has made them
+    data = _Data(dataset, validation, *stores)
+    run = _Run(model, data, settings=settings, execution=execution)
     run.begin(state, keep_statistics=init is not None)
     observer.on_plan(run.steps, run.step)
-    run.advance(state_path(output), identity, observer)
-    return run.finish(output, record or {})
+    run.advance(output, identity, observer)
+    return team.tell(run.finish(output, record or {}) if team.leads else {})
 
 
 def state_path(output: Path) -> Path:
@@ -306,6 +393,16 @@ def state_path(output: Path) -> Path:
 def record_path(output: Path) -> Path:
     """Where the record of a training stands."""
     return output.with_suffix(".run.json")
+
+
+def curve_path(output: Path) -> Path:
+    """Where the course of a training stands."""
+    return output.with_suffix(".curve.jsonl")
+
+
+def picture_path(output: Path) -> Path:
+    """Where the picture of it stands."""
+    return output.with_suffix(".curve.png")
 
 
 @dataclass(frozen=True)
@@ -322,12 +419,13 @@ class _Run:
     """One training: everything that changes while it runs."""
 
     def __init__(
-        self, model: Checkpoint, data: _Data, *, settings: TrainingSettings, device: str
+        self, model: Checkpoint, data: _Data, *, settings: TrainingSettings, execution: Execution
     ) -> None:
         self.model = model
         self.data = data
         self.settings = settings
-        self.device = device
+        self.execution = execution
+        self.device = device = execution.device
         self.loss = make_loss(settings.loss, float(model.settings.features.grid.frame_rate))
         self.network = model.network.to(device)
         model.log_mel.to(device)
@@ -343,6 +441,7 @@ class _Run:
             window_s=settings.window_s,
             augment=settings.augment,
         )
+        self.learner: nn.Module = self.network  # until the processes have met
         self.steps = settings.steps
         self.step = 0
         self.seconds = 0.0
@@ -355,30 +454,35 @@ class _Run:
         """Start afresh, or from a saved state."""
         if state is not None:
             self._restore(state)
-            return
-        if not keep_statistics:
-            batches = [self._draw(-1 - i) for i in range(_STATISTICS_BATCHES)]
+        elif not keep_statistics:
+            batches = [self._draw(-1 - i, slice(None)) for i in range(_STATISTICS_BATCHES)]
             for network in (self.network, self.average):
                 network.set_feature_statistics(*feature_statistics(batches))
-        if self.settings.minutes is not None:
+        if state is None and self.settings.minutes is not None:
             self.steps = self._plan_steps(self.settings.minutes)
+        self.learner = share_gradients(self.network, self.execution.team)
 
-    def advance(self, path: Path, identity: Mapping[str, str], observer: Observer) -> None:
-        """Train to the end, validating and saving the state on the way."""
+    def advance(self, output: Path, identity: Mapping[str, str], observer: Observer) -> None:
+        """Train to the end; the first process validates and saves the state on the way."""
+        leads = self.execution.team.leads
         validate_every = -(-self.steps // self.settings.validations)
         saved = time.monotonic()
         began = saved - self.seconds
-        while self.step < self.steps:
-            self.losses.append(self._train_step())
-            observer.on_step(self.losses[-1])
-            self.seconds = time.monotonic() - began
-            if self.step % validate_every == 0 or self.step == self.steps:
-                self._validate()
-                observer.on_validation(self.curve[-1])
-            if time.monotonic() - saved > self.settings.state_interval_s:
-                save_training_state(path, {"identity": dict(identity), **self._state()})
-                saved = time.monotonic()
-        save_training_state(path, {"identity": dict(identity), **self._state()})
+        with BatchStream(self._draw, self.steps) as batches:
+            while self.step < self.steps:
+                self.losses.append(self._train_step(batches.take(self.step)))
+                observer.on_step(self.losses[-1])
+                self.seconds = time.monotonic() - began
+                is_due = self.step % validate_every == 0 or self.step == self.steps
+                if is_due and leads:
+                    self._validate()
+                    write_curve(curve_path(output), self.curve)
+                    observer.on_validation(self.curve[-1])
+                if leads and time.monotonic() - saved > self.settings.state_interval_s:
+                    self._save_state(output, identity)
+                    saved = time.monotonic()
+        if leads:
+            self._save_state(output, identity)
 
     def finish(self, output: Path, record: Mapping[str, Any]) -> dict[str, Any]:
         """Write the best weights and the run record; the state is no longer needed."""
@@ -399,6 +503,8 @@ class _Run:
             "versions": _versions(),
             "threads": torch.get_num_threads(),
             "device": self.device,
+            "accumulate": self.execution.accumulate,
+            "processes": self.execution.team.size,
         }
         model = dataclasses.replace(self.model, network=self.average)
         velocity = self._fit_velocities(model)
@@ -406,7 +512,10 @@ class _Run:
         save_checkpoint(output, dataclasses.replace(model, record=run_record, velocity=velocity))
         run_record["curve"] = self.curve
         write_text_atomic(record_path(output), json.dumps(run_record, indent=1) + "\n")
+        write_curve(curve_path(output), self.curve)
         state_path(output).unlink(missing_ok=True)
+        if can_plot():
+            plot_curve(curve_path(output), picture_path(output))
         return run_record
 
     def _fit_velocities(self, model: Checkpoint) -> VelocityReadOut | None:
@@ -421,32 +530,55 @@ class _Run:
         )
         return fill_unknown(fitted, self.model.velocity)
 
-    def _train_step(self) -> float:
+    def _train_step(self, batch: Batch) -> float:
+        """Learn from this process's share of a batch; return the loss of all of it."""
         progress = self.step / self.steps
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(progress)
-        batch = self._draw(self.step)
         self.network.train()
-        with torch.random.fork_rng(devices=[]):
-            # Dropout, too, depends on the seed and the number of the step alone.
-            torch.manual_seed((self.settings.seed << 32) + self.step)
-            loss = self._loss(batch, progress)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.execution.team.mean(self._find_gradients(batch, progress))
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss is not finite at step {self.step + 1}; try a lower --learning-rate"
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.max_gradient_norm)
         self.optimizer.step()
         self.step += 1
         self._update_average()
-        return float(loss.detach())
+        return float(loss)
+
+    def _find_gradients(self, batch: Batch, progress: float) -> Tensor:
+        """Mean loss of a batch, part by part; its gradients are averaged over all processes."""
+        n_parts = self.execution.accumulate
+        total = torch.zeros((), device=self.device)
+        for number, part in enumerate(batch.split(n_parts)):
+            with self._exchange(is_last=number + 1 == n_parts):
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(self._seed_of(number))
+                    loss = self._loss(part, progress) / n_parts
+                loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+    def _exchange(self, *, is_last: bool) -> contextlib.AbstractContextManager[None]:
+        """Keep gradients to oneself until the last part of a step."""
+        if is_last or not isinstance(self.learner, nn.parallel.DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self.learner.no_sync()
+
+    def _seed_of(self, number: int) -> int:
+        """Seed of dropout: it, too, depends on the seed and the number of the step alone."""
+        number += self.execution.team.rank * self.execution.accumulate
+        if number == 0:
+            return (self.settings.seed << 32) + self.step
+        sequence = np.random.SeedSequence([self.settings.seed, self.step, number])
+        return int(sequence.generate_state(1, np.uint64)[0])
 
     def _loss(self, batch: Batch, progress: float) -> Tensor:
         is_short = self.settings.precision == "bfloat16"
         with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=is_short):
-            logits, _ = self.network(batch.features)
+            logits, _ = self.learner(batch.features)
         scored = logits.float()[
             :, :, logits.shape[2] - batch.targets.shape[2] :
         ]  # without the lead-in
@@ -459,10 +591,13 @@ class _Run:
         )
         return loss
 
-    def _draw(self, step: int) -> Batch:
+    def _draw(self, step: int, share: slice | None = None) -> Batch:
+        """Windows of a step that fall to this process, or others of them."""
         # Negative numbers draw what is seen before the first step.
         rng = step_generator(self.settings.seed, step + (1 << 32))
-        return self.sampler.draw(self.settings.batch_size, rng)
+        n_windows = self.settings.batch_size
+        share = self.execution.team.share(n_windows) if share is None else share
+        return self.sampler.draw(n_windows, rng, share)
 
     def _learning_rate(self, progress: float) -> float:
         rising = (progress + 1.0 / self.steps) / self.settings.warmup_share
@@ -551,17 +686,25 @@ class _Run:
     def _plan_steps(self, minutes: float) -> int:
         """Time a few steps and one validation of a copy, and count how many steps fit."""
         model = dataclasses.replace(self.model, network=copy.deepcopy(self.network))
-        trial = _Run(model, self.data, settings=self.settings, device=self.device)
-        trial.losses.append(trial._train_step())  # pays for memory and filterbanks
+        trial = _Run(model, self.data, settings=self.settings, execution=self.execution)
+        trial.learner = share_gradients(trial.network, self.execution.team)
+        with BatchStream(trial._draw, 1 + _TIMING_STEPS) as batches:
+            # The first step pays for memory and filterbanks.
+            trial.losses.append(trial._train_step(batches.take(0)))
+            began = time.monotonic()
+            for step in range(1, 1 + _TIMING_STEPS):
+                trial.losses.append(trial._train_step(batches.take(step)))
+            step_s = (time.monotonic() - began) / _TIMING_STEPS
         began = time.monotonic()
-        trial.losses += [trial._train_step() for _ in range(_TIMING_STEPS)]
-        step_s = (time.monotonic() - began) / _TIMING_STEPS
-        began = time.monotonic()
-        trial._validate()
+        if self.execution.team.leads:
+            trial._validate()
         validations_s = self.settings.validations * (time.monotonic() - began)
         # Half of the time is for training whatever the validation costs.
         training_s = max(60.0 * minutes - validations_s, 30.0 * minutes)
-        return max(1, round(training_s / step_s))
+        return self.execution.team.tell(max(1, round(training_s / step_s)))
+
+    def _save_state(self, output: Path, identity: Mapping[str, str]) -> None:
+        save_training_state(state_path(output), {"identity": dict(identity), **self._state()})
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -594,7 +737,11 @@ class _Run:
 
 
 def _identity(
-    model: Checkpoint, dataset: Dataset, validation: Validation, settings: TrainingSettings
+    model: Checkpoint,
+    dataset: Dataset,
+    validation: Validation,
+    settings: TrainingSettings,
+    execution: Execution,
 ) -> dict[str, str]:
     """Describe what must agree between a run that saved a state and one that resumes it."""
     values = dataclasses.asdict(settings)
@@ -606,6 +753,8 @@ def _identity(
         "validation": validation.dataset.sha256(),
         "threads": str(torch.get_num_threads()),
         "torch": str(torch.__version__),
+        "processes": str(execution.team.size),
+        "accumulate": str(execution.accumulate),
     }
 
 
@@ -621,13 +770,14 @@ def _load_state(path: Path, identity: Mapping[str, str]) -> dict[str, Any]:
                 f"{path}: the saved training has other {name}: resume with the options and labels "
                 f"it was started with, or give --overwrite to start afresh"
             )
-    for name in ("threads", "torch"):
-        if saved.get(name) != identity[name]:
+    for name in ("threads", "torch", *_ONCE):
+        before = saved.get(name, _ONCE.get(name))
+        if before != identity[name]:
             _LOG.warning(
                 "%s: %s was %s and is %s now: the training goes on, but not bit for bit",
                 path,
                 name,
-                saved.get(name),
+                before,
                 identity[name],
             )
     return state

@@ -140,7 +140,8 @@ def test_folders_of_the_user_are_left_alone(tmp_path: Path, labels: Path) -> Non
     assert run("train", "--labels", labels, "-o", tmp_path / "m.safetensors", *TINY)[0] == 0
     assert precious.read_text() == "mine"
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"corpus", "m.cache", "m.safetensors", "m.run.json"}
+    beside = {"m.run.json", "m.curve.jsonl", "m.curve.png"}
+    assert left == {"corpus", "m.cache", "m.safetensors", *beside}
 
 
 def test_recordings_to_learn_from_do_not_validate(tmp_path: Path, labels: Path) -> None:

@@ -1,0 +1,226 @@
+"""A batch on an existing Dask cluster (``--scheduler``): the work of `softloc_cli.workers`, afar.
+
+Conventions
+-----------
+- Dask, not Ray: its client and workers are small Python packages that any scheduler of machines can
+  start, and a task whose worker dies is given to another by itself.
+- Recordings, results and a model of one's own lie where all machines find them under one name.
+- Every recording is told of once. It is worked on again only if its worker died; results come into
+  place whole, so that doing it twice leaves what doing it once leaves. What a dead worker left
+  half-written bears the task's name and is removed when the task is done.
+- A worker process does one recording at a time, whatever its number of threads.
+- Only as many tasks as keep the workers busy are held, however long the batch is.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from softloc.errors import SettingsError, SoftLocError
+from softloc.files import unfinished_as
+from softloc_cli import __version__
+from softloc_cli.console import report
+from softloc_cli.outputs import Job
+from softloc_cli.recordings import Outcome, Recipe, Session, remove_half_written
+
+#: How long to try to reach a scheduler.
+CONNECT_S = 10.0
+
+#: Workers come and go: how often they are counted.
+COUNT_EVERY_S = 2.0
+
+Work = Callable[[str, Recipe, Job, str], Outcome]
+
+_SESSIONS_KEPT = 2
+_sessions: dict[str, Session] = {}
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A recording that the cluster has."""
+
+    job: Job
+    since_s: float
+
+
+class Cluster:
+    """A Dask cluster that transcribes; a context manager that takes leave of it.
+
+    Parameters
+    ----------
+    address : str
+        Of the scheduler, such as ``tcp://host:8786``, or the path of its scheduler file.
+    work : callable
+        What a worker does, `transcribe_one`: it is given the name of this run, a recipe, a job
+        and the owner of what is half written.
+
+    Raises
+    ------
+    SettingsError
+        If Dask is not installed or no scheduler answers.
+    """
+
+    def __init__(self, address: str, work: Work | None = None) -> None:
+        self._address = address
+        self._work = work or transcribe_one
+        self._client = _connect(address)
+        # Unique among all that ever use the cluster, so that none takes another's model or files.
+        self._name = uuid.uuid4().hex[:12]
+        self._n_workers = 0
+        self._counted_s = -COUNT_EVERY_S
+        self._disturbed: set[str] = set()
+        self._client.subscribe_topic("all", self._hear)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def run(self, jobs: Iterable[Job], recipe: Recipe) -> Iterator[tuple[Job, Outcome]]:
+        """Yield every recording with its outcome, in order of completion.
+
+        Parameters
+        ----------
+        jobs : iterable of Job
+            Asked for the next one when there is room.
+        recipe : Recipe
+            What to do with them.
+
+        Raises
+        ------
+        SettingsError, CheckpointError
+            If the recipe cannot be followed on a worker.
+        SoftLocError
+            If the cluster goes away, or its workers cannot do this work.
+        """
+        from distributed import as_completed
+
+        queue = enumerate(jobs)
+        recipe = _recipe_anywhere(recipe)
+        sent: dict[str, _Sent] = {}
+        completed = as_completed(loop=self._client.loop)
+        if not self._room():
+            report(f"--scheduler {self._address}: has no workers yet, waiting for some")
+        while True:
+            for number, job in _first(queue, max(1, self._room()) - len(sent)):
+                key = f"softloc-{self._name}.{number}"
+                task = (self._name, recipe, _anywhere(job), _owner(key))
+                future = self._client.submit(self._work, *task, key=key, pure=False)
+                sent[key] = _Sent(job, time.monotonic())
+                completed.add(future)
+            if not sent:
+                return
+            future = next(completed)
+            done = sent.pop(future.key)
+            outcome = self._outcome(done, future)
+            if future.key in self._disturbed:
+                remove_half_written(done.job, _owner(future.key))
+                self._disturbed.discard(future.key)
+            yield done.job, outcome
+
+    def _outcome(self, done: _Sent, future: Any) -> Outcome:
+        from distributed import KilledWorker
+
+        try:
+            outcome: Outcome = future.result()
+        except KilledWorker as error:
+            reason = f"{error.allowed_failures + 1} workers died of it; is there too little memory?"
+            seconds = time.monotonic() - done.since_s
+            return Outcome(seconds=seconds, error=f"{done.job.source}: {reason}")
+        except SoftLocError:
+            raise  # nothing can be done before the recipe is mended
+        except (CancelledError, OSError) as error:
+            raise SoftLocError(
+                f"--scheduler {self._address}: the cluster has gone; give the same command again "
+                f"with --skip-existing to go on"
+            ) from error
+        except Exception as error:
+            raise SoftLocError(
+                f"--scheduler {self._address}: its workers cannot do this "
+                f"({type(error).__name__}: {error}); is softloc {__version__} installed there?"
+            ) from error
+        return outcome
+
+    def _room(self) -> int:
+        """Tasks that keep all workers busy, and a few more, so that none waits for the next."""
+        if time.monotonic() - self._counted_s >= COUNT_EVERY_S:
+            self._n_workers = len(self._client.nthreads())
+            self._counted_s = time.monotonic()
+        return self._n_workers + -(-self._n_workers // 8)
+
+    def _hear(self, event: tuple[float, Any]) -> None:
+        """Remember the tasks of a worker that has gone."""
+        _, message = event
+        if isinstance(message, dict) and message.get("action") == "remove-worker":
+            self._disturbed.update(map(str, message.get("processing-tasks", ())))
+
+
+def transcribe_one(run: str, recipe: Recipe, job: Job, owner: str) -> Outcome:
+    """Transcribe a recording on a worker, with the model of this run loaded once."""
+    with _one_at_a_time, unfinished_as(owner):
+        if run not in _sessions:
+            while len(_sessions) >= _SESSIONS_KEPT:
+                del _sessions[next(iter(_sessions))]
+            _sessions[run] = Session(recipe)
+        return _sessions[run](job)
+
+
+def _connect(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise SettingsError("--scheduler needs Dask: pip install 'softloc[cluster]'") from error
+    # What it logs of connections that come and go is told in other words, if it matters.
+    for name in ("distributed", "distributed.client", "distributed.core", "distributed.comm"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    is_file = Path(address).is_file()
+    where = {"scheduler_file": address} if is_file else {"address": address}
+    try:
+        return Client(**where, timeout=CONNECT_S, name="softloc", set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(
+            f"--scheduler {address}: no Dask scheduler answers there ({reason})"
+        ) from error
+
+
+def _owner(key: str) -> str:
+    """Whose half-written files are those of a task."""
+    return key.removeprefix("softloc-")
+
+
+def _first(queue: Iterator[tuple[int, Job]], n: int) -> Iterator[tuple[int, Job]]:
+    for _ in range(n):
+        entry = next(queue, None)
+        if entry is None:
+            return
+        yield entry
+
+
+def _anywhere(job: Job) -> Job:
+    """Name files so that they are found from any folder."""
+    here = Path.cwd()
+    targets = tuple(replace(target, path=here / target.path) for target in job.targets)
+    return Job(here / job.source, targets)
+
+
+def _recipe_anywhere(recipe: Recipe) -> Recipe:
+    path = Path(recipe.model)
+    model = str(Path.cwd() / path) if path.is_file() else recipe.model
+    return replace(recipe, model=model, n_threads=1)

@@ -1,0 +1,118 @@
+"""``softloc train --devices N``: this command once more for each device, by torchrun's launcher.
+
+torchrun comes with PyTorch, is what clusters start trainings with, and ends all processes when one
+of them dies. ``torchrun --nproc-per-node N -m softloc_cli train …`` does the same, on several
+machines, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from softloc.errors import SettingsError
+from softloc_cli.console import ExitCode, report
+
+_LINES_SHOWN = 5
+
+
+def is_for_launching(devices: int) -> bool:
+    """Whether this process is to start others, rather than being one of those started.
+
+    Raises
+    ------
+    SettingsError
+        If whoever started it has started another number.
+    """
+    started = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    if "WORLD_SIZE" not in os.environ:
+        return devices > 1
+    if devices > 1 and devices != int(started):
+        raise SettingsError(f"--devices {devices}: torchrun has started {started} here")
+    return False
+
+
+def run_processes(devices: int, *, threads: int) -> None:
+    """Run this very command in several processes and wait for them.
+
+    Parameters
+    ----------
+    devices : int
+        How many.
+    threads : int
+        Threads that each computes with; 0 shares the cores among them.
+
+    Raises
+    ------
+    typer.Exit
+        If one fails, with its exit code; after Ctrl-C, when all have ended.
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    with tempfile.TemporaryDirectory(prefix="softloc-") as folder, _threads(devices, threads):
+        try:
+            _launch(devices, Path(folder))
+        except ChildFailedError as error:
+            rank = min(error.failures)
+            if rank:  # the first process speaks for itself
+                _show_end(Path(folder), rank)
+            code = error.failures[rank].exitcode
+            raise typer.Exit(code if code > 0 else ExitCode.FAILED) from error
+        except SignalException as error:  # the first process has said so
+            raise typer.Exit(128 + error.sigval) from error
+
+
+def _launch(devices: int, folder: Path) -> None:
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=devices,
+        run_id="softloc",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=0,
+        logs_specs=DefaultLogsSpecs(
+            log_dir=str(folder), redirects=dict.fromkeys(range(1, devices), Std.ALL)
+        ),
+    )
+    logging.disable()  # what it logs is of no use to who trains
+    try:
+        elastic_launch(config, sys.executable)("-m", "softloc_cli", *sys.argv[1:])
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@contextlib.contextmanager
+def _threads(devices: int, threads: int) -> Iterator[None]:
+    """Have processes started in the block share the cores."""
+    import joblib
+
+    before = os.environ.get("OMP_NUM_THREADS")
+    share = threads or max(1, joblib.cpu_count() // devices)
+    os.environ["OMP_NUM_THREADS"] = str(share) if threads or before is None else before
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+def _show_end(folder: Path, rank: int) -> None:
+    """Show the last lines of what a process that nobody heard had to say."""
+    for path in folder.rglob(f"{rank}/stderr.log"):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LINES_SHOWN:]:
+            report(f"process {rank}: {line}")

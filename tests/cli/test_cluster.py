@@ -1,0 +1,244 @@
+"""``softloc transcribe --scheduler``: every recording once, whatever dies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import soundfile
+import worker_sessions
+from clicks import bursts
+from distributed import Client
+from typer.testing import CliRunner
+
+from softloc.errors import SettingsError, SoftLocError
+from softloc.formats import read_onsets
+from softloc_cli.app import app
+from softloc_cli.cluster import Cluster, Work
+from softloc_cli.outputs import Job, Target
+from softloc_cli.recordings import Outcome, Recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+N_TAKES = 16
+RECIPE = Recipe(
+    model="drums", device="cpu", formats=("csv",), notes={}, classes=None, tempo_bpm=120.0,
+    time_offset_s=0.0,
+)  # fmt: skip
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills as POSIX does")
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A cluster on this machine: two workers that are started again when they die.
+
+    Gives the path of the scheduler's file.
+    """
+    folder = tmp_path_factory.mktemp("cluster")
+    file = folder / "scheduler.json"
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "models", ROOT, ROOT / "tests"))),
+        "OMP_NUM_THREADS": "1",
+        # A recording whose worker has died once has another try.
+        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
+    }
+    common = ("--scheduler-file", file, "--no-dashboard", "--host", "127.0.0.1")
+    workers = ("--nworkers", 2, "--nthreads", 1, "--local-directory", folder)
+    commands = (
+        ("distributed.cli.dask_scheduler", *common, "--port", 0),
+        ("distributed.cli.dask_worker", *common, *workers),
+    )
+    with contextlib.ExitStack() as stack:
+        for module, *options in commands:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, *map(str, options)],
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            stack.callback(process.wait)
+            stack.callback(os.killpg, process.pid, signal.SIGTERM)
+        while not file.exists():
+            time.sleep(0.05)
+        yield str(file)
+
+
+@pytest.fixture
+def client(scheduler: str) -> Iterator[Client]:
+    """Somebody else at the same cluster, once it is complete."""
+    with Client(scheduler_file=scheduler) as client:
+        client.wait_for_workers(2)
+        yield client
+
+
+@pytest.fixture(scope="module")
+def takes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("takes")
+    first = folder / "take 0.wav"
+    soundfile.write(first, bursts([0.25 + 0.5 * n for n in range(79)], 40.0), 44_100)
+    for number in range(1, N_TAKES):
+        os.link(first, folder / f"take {number}.wav")
+    return folder
+
+
+@contextlib.contextmanager
+def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "softloc_cli", "transcribe", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Tests that run in the background of a script inherit that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def wait_for_lines(log: Path, n_lines: int) -> None:
+    while not log.exists() or log.read_bytes().count(b"\n") < n_lines:
+        time.sleep(0.01)
+
+
+def entries(log: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_one_killed_in_mid_run_costs_nothing(
+    client: Client, scheduler: str, tmp_path: Path, click_model: Path, takes: Path
+) -> None:
+    """Every recording is done and told of once, nothing is half-written, the sums are right."""
+    victim = min(client.run(os.getpid).values())
+    out, log = tmp_path / "out", tmp_path / "log.jsonl"
+    options = ("-o", out, "-f", "csv", "-m", click_model, "--log-json", log)
+    with started(takes, *options, "--scheduler", scheduler) as process:
+        wait_for_lines(log, 2)
+        os.kill(victim, signal.SIGKILL)
+        _, stderr = process.communicate()
+    assert process.returncode == 0, stderr
+    assert sorted(entry["path"] for entry in entries(log)) == sorted(map(str, takes.iterdir()))
+    assert {entry["status"] for entry in entries(log)} == {"ok"}
+    assert stderr.splitlines()[-1].split()[:3] == [str(N_TAKES), "0", "0"]
+    assert sorted(path.stem for path in out.iterdir()) == sorted(p.stem for p in takes.iterdir())
+    for path in out.iterdir():
+        assert len(read_onsets(path)) == 158
+
+
+@pytest.mark.slow
+def test_interrupted(scheduler: str, tmp_path: Path, click_model: Path, takes: Path) -> None:
+    out, log = tmp_path / "out", tmp_path / "log.jsonl"
+    options = ("-o", out, "-f", "csv", "-m", click_model, "--log-json", log)
+    with started(takes, *options, "--scheduler", scheduler) as process:
+        wait_for_lines(log, 1)
+        os.killpg(process.pid, signal.SIGINT)
+        _, stderr = process.communicate()
+    assert process.returncode == 130, stderr
+    assert stderr.splitlines()[-1] == "interrupted"
+    assert len(entries(log)) < N_TAKES
+
+
+@pytest.mark.slow
+def test_bad_recordings_fail_alone_and_names_are_those_given(
+    client: Client,
+    scheduler: str,
+    tmp_path: Path,
+    click_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Names are relative to where the command is given, which is not where workers are."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    soundfile.write("in/good.wav", bursts([0.5]), 44_100)
+    Path("in/bad.wav").write_text("not audio")
+    Path("clicks.safetensors").write_bytes(click_model.read_bytes())
+    options = ("-m", "clicks.safetensors", "-o", "out", "--log-json", "log.jsonl")
+    result = CliRunner().invoke(app, ["transcribe", "in", *options, "--scheduler", scheduler])
+    assert result.exit_code == 3, result.stderr
+    assert "bad.wav: not audio" in result.stderr
+    status = {entry["path"]: entry["status"] for entry in entries(tmp_path / "log.jsonl")}
+    assert status == {"in/good.wav": "ok", "in/bad.wav": "failed"}
+    assert len(read_onsets(tmp_path / "out" / "good.mid")) == 2
+    assert [path.name for path in Path("out").iterdir()] == ["good.mid"]
+
+
+def run_jobs(scheduler: str, folder: Path, names: list[str], work: Work) -> dict[str, Outcome]:
+    jobs = [Job(folder / n, (Target(folder / "out" / f"{n}.csv", "csv"),)) for n in names]
+    with Cluster(scheduler, work) as cluster:
+        outcomes = list(cluster.run(jobs, RECIPE))
+    assert len(outcomes) == len(jobs), "each is told of once"
+    return {job.source.name: outcome for job, outcome in outcomes}
+
+
+@pytest.mark.slow
+def test_what_is_half_written_when_a_worker_dies_is_removed(
+    client: Client, scheduler: str, tmp_path: Path
+) -> None:
+    names = ["once", *(f"take {n}" for n in range(6))]
+    outcomes = run_jobs(scheduler, tmp_path, names, worker_sessions.die_writing_once)
+    assert {outcome.error for outcome in outcomes.values()} == {None}
+    assert (tmp_path / "once.attempts").read_text() == "xx"
+    results = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert results == {f"{name}.csv": "whole" for name in names}
+
+
+@pytest.mark.slow
+def test_a_recording_that_kills_its_workers_fails_alone(
+    client: Client, scheduler: str, tmp_path: Path
+) -> None:
+    names = [*(f"take {n}" for n in range(4)), "always"]
+    outcomes = run_jobs(scheduler, tmp_path, names, worker_sessions.die_writing_once)
+    error = outcomes.pop("always").error
+    assert error == (f"{tmp_path / 'always'}: 2 workers died of it; is there too little memory?")
+    assert {outcome.error for outcome in outcomes.values()} == {None}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        f"{name}.csv" for name in names[:-1]
+    )
+
+
+@pytest.mark.slow
+def test_what_no_worker_can_do_ends_the_run(client: Client, scheduler: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no such model"):
+        run_jobs(scheduler, tmp_path, ["a", "b"], worker_sessions.refuse_recipe)
+    with pytest.raises(SoftLocError, match=r"No module named 'softloc'\); is softloc .* installed"):
+        run_jobs(scheduler, tmp_path, ["a", "b"], worker_sessions.fail_unforeseen)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("-o", "-"), "--scheduler: workers elsewhere have no standard input and output"),
+        (("-j", "2"), "--jobs and --scheduler contradict each other"),
+        ((), "--scheduler tcp://127.0.0.1:9: no Dask scheduler answers there (Timed out"),
+    ],
+)
+def test_wrong_use_is_named(
+    tmp_path: Path, options: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("softloc_cli.cluster.CONNECT_S", 0.3)
+    soundfile.write(tmp_path / "a.wav", bursts([0.5]), 44_100)
+    arguments = ["transcribe", str(tmp_path), *options, "--scheduler", "tcp://127.0.0.1:9"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_dask_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(SettingsError, match=r"needs Dask: pip install 'softloc\[cluster\]'"):
+        Cluster("tcp://127.0.0.1:9")
