@@ -240,7 +240,12 @@ def classes_of_model(names: tuple[str, ...]) -> Classes:
 
 
 def build_dataset(
-    corpus: Corpus, classes: Classes, audio_root: Path | None, softness_ms: float
+    corpus: Corpus,
+    classes: Classes,
+    audio_root: Path | None,
+    softness_ms: float,
+    *,
+    outside: bool = False,
 ) -> Dataset:
     """Join labels and audio.
 
@@ -254,6 +259,8 @@ def build_dataset(
         Folder that the corpus' file names are relative to; its own by default.
     softness_ms : float
         Softness of labels that do not bring their own.
+    outside : bool
+        Recordings may lie outside of that folder (`softloc.audio.find_audio`).
 
     Raises
     ------
@@ -265,7 +272,7 @@ def build_dataset(
     recordings = []
     for name, onsets in corpus.recordings.items():
         try:
-            audio = find_audio(root, name)
+            audio = find_audio(root, name, outside=outside)
             duration_s = audio_duration_s(audio)
         except (AnnotationError, AudioError) as error:
             reader.problems.append(str(error))
