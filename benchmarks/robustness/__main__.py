@@ -23,6 +23,7 @@ from benchmarks.robustness.records import RESULTS, append_record
 
 FINDINGS = Path("runs") / "robustness"
 FUZZED = ("text", "midi", "checkpoints", "audio")
+DISTURBED = ("transcription", "batch", "training")
 
 
 def main() -> None:
@@ -44,7 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     fuzz.add_argument("--engine", choices=("auto", "atheris", "mutations"), default="auto")
     fuzz.add_argument("--findings", type=Path, default=FINDINGS, help="folder for what broke")
     fuzz.set_defaults(run=_fuzz)
-    for command in (fuzz,):
+    faults = commands.add_parser("faults", help="kill, interrupt and starve a command")
+    faults.add_argument("subject", choices=DISTURBED)
+    faults.add_argument("--faults", default="kill,interrupt,disk", help="which, with commas")
+    faults.add_argument("--times", type=int, default=50, help="trials of each")
+    faults.set_defaults(run=_faults)
+    for command in (fuzz, faults):
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--results", type=Path, default=RESULTS, help="file to append to")
     return parser
@@ -85,6 +91,28 @@ def _fuzz(arguments: argparse.Namespace) -> None:
         **{name: counts[name] for name in COUNTS},
     )
     _finish(counts, ("crashes", "hangs", "over_memory"))
+
+
+def _faults(arguments: argparse.Namespace) -> None:
+    from benchmarks.robustness.faults import run_faults  # noqa: PLC0415 - slow, workers need none
+
+    began_s = time.monotonic()
+    names = arguments.faults.split(",")
+    counts, problems = run_faults(arguments.subject, names, arguments.times, arguments.seed)
+    append_record(
+        _command(),
+        arguments.results,
+        campaign=f"faults {arguments.subject}",
+        seed=arguments.seed,
+        seconds=round(time.monotonic() - began_s, 1),
+        **{name: dict(count) for name, count in counts.items()},
+    )
+    for problem in problems:
+        print(problem)
+    for name, count in counts.items():
+        print(f"{name}: {count['survived']} of {count['injected']} survived")
+    if problems:
+        sys.exit(1)
 
 
 def _command() -> str:

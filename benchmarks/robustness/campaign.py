@@ -273,8 +273,8 @@ def _work_guided(order: Order) -> None:
 
     options = [
         f"-seed={order.seed or 1}", f"-max_len={target.max_bytes + 1}", f"-dict={words}",
-        "-rss_limit_mb=0", "-timeout=3600", "-print_final_stats=0", "-verbosity=0", "-len_control=0",
-        "-close_fd_mask=3",
+        "-rss_limit_mb=0", "-timeout=3600", "-print_final_stats=0", "-verbosity=0",
+        "-close_fd_mask=3", "-len_control=0",
     ]  # fmt: skip
     options += [f"-max_total_time={order.seconds:.0f}"] if order.seconds < 1e9 else []
     options += [f"-runs={order.n_inputs}"] if order.n_inputs < sys.maxsize else []
