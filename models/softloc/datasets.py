@@ -35,6 +35,9 @@ from softloc.vocabulary import (
 
 MIN_STRAY_S = 0.5
 STRAY_SOFTNESSES = 5.0
+
+#: Labels softer than ten days say nothing of when, and single precision may not hold more.
+MAX_SOFTNESS_MS = 1e9
 _MAX_PROBLEMS_SHOWN = 50
 
 
@@ -385,6 +388,7 @@ class _LabelReader:
         for onset in onsets:
             index = self._class_index(name, onset)
             softness_ms = self.softness_ms if onset.softness_ms is None else onset.softness_ms
+            softness_ms = softness_ms if softness_ms <= MAX_SOFTNESS_MS else math.inf
             if index is not None and self._is_near(name, onset, duration_s, softness_ms):
                 inside_s = min(max(onset.time_s, 0.0), duration_s)
                 self.n_moved += inside_s != onset.time_s
