@@ -14,6 +14,7 @@ Conventions
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import hashlib
 import importlib
 import importlib.util
@@ -42,6 +43,7 @@ PATIENCE_S = 60.0
 _SHARED_BYTES = 1 << 18
 _HEAD = struct.Struct(f"<{len(COUNTS)}qqq")
 _SAVED_OF_A_KIND = 3
+_LAST_WORDS = "last words"
 _SPARE_BYTES = 3 << 30
 
 
@@ -218,10 +220,13 @@ def has_atheris() -> bool:
 
 def work(order: Order) -> None:
     """Try inputs until the time is over; in a process of its own."""
-    if order.engine == "atheris":
-        _work_guided(order)
-    else:
-        _work_blindly(order)
+    with (order.folder / _LAST_WORDS).open("w", encoding="utf-8") as last_words:
+        faulthandler.enable(last_words)  # where it was when it died
+        faulthandler.register(signal.SIGUSR2, last_words)  # or hung
+        if order.engine == "atheris":
+            _work_guided(order)
+        else:
+            _work_blindly(order)
 
 
 def _prepare(order: Order) -> tuple[Any, Trial]:
@@ -264,6 +269,7 @@ def _work_guided(order: Order) -> None:
             trial(data[0] % len(target.suffixes), data[1:])
 
     def mutate(data: bytes, max_bytes: int, seed: int) -> bytes:
+        # An exception in here would end the worker for good, in its exit.
         rng = random.Random(seed)  # noqa: S311 - no secret
         if not mutations.is_model(data[1:]) or rng.random() < 0.3:
             changed: bytes = atheris.Mutate(data, max_bytes)
@@ -275,6 +281,7 @@ def _work_guided(order: Order) -> None:
         f"-seed={order.seed or 1}", f"-max_len={target.max_bytes + 1}", f"-dict={words}",
         "-rss_limit_mb=0", "-timeout=3600", "-print_final_stats=0", "-verbosity=0",
         "-close_fd_mask=3", "-len_control=0",
+        *(f"-handle_{name}=0" for name in ("abrt", "bus", "fpe", "ill", "segv")),
     ]  # fmt: skip
     options += [f"-max_total_time={order.seconds:.0f}"] if order.seconds < 1e9 else []
     options += [f"-runs={order.n_inputs}"] if order.n_inputs < sys.maxsize else []
@@ -328,7 +335,8 @@ def run_campaign(order: Callable[[Path, float, int, int], Order]) -> Counter[str
             form, data = board.at_hand()
             targets: Any = importlib.import_module("benchmarks.robustness.targets")
             suffix = targets.TARGETS[current.target].suffixes[form]
-            keep(current, what, suffix, data, f"the worker ended with {code}")
+            words = (Path(name) / _LAST_WORDS).read_text(encoding="utf-8", errors="replace")
+            keep(current, what, suffix, data, f"the worker ended with {code}\n{words}")
             board.add(what)
             board.add("inputs")
             number += 1
@@ -345,6 +353,10 @@ def _watch(order: Order, board: Blackboard) -> int | None:
             if board.counts()["inputs"] != seen:
                 seen, seen_s = board.counts()["inputs"], time.monotonic()
             elif time.monotonic() - seen_s > PATIENCE_S:
-                os.killpg(process.pid, signal.SIGKILL)
+                process.send_signal(signal.SIGUSR2)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(5.0)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import random
@@ -112,7 +113,7 @@ def _change_settings(data: bytes, rng: random.Random) -> bytes:
 
 def _change_value(values: Any, rng: random.Random) -> None:
     """Replace, remove or repeat one value somewhere inside."""
-    while True:
+    while isinstance(values, dict | list):
         keys = list(values) if isinstance(values, dict) else list(range(len(values)))
         if not keys:
             return
@@ -124,7 +125,7 @@ def _change_value(values: Any, rng: random.Random) -> None:
         if rng.random() < 0.1:
             del values[key]
         elif isinstance(values, list) and rng.random() < 0.2:
-            values.append(inside)
+            values.append(copy.deepcopy(inside))
         else:
-            values[key] = rng.choice(_NASTY)
+            values[key] = copy.deepcopy(rng.choice(_NASTY))
         return
