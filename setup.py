@@ -1,4 +1,4 @@
-"""Build step: put uPlot, which draws the reports, into the wheel.
+"""Build steps: put uPlot, which draws the reports, into the wheel, and make it reproducible.
 
 All else stands in ``pyproject.toml``. The script comes from the package ``uplot-python``, a
 requirement of the build alone; its own licence (MIT) is at the head of the file. An editable
@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 FILES = ("uPlot.iife.js", "uPlot.min.css")
@@ -33,4 +34,14 @@ class BuildWithCharts(build_py):
             self.copy_file(str(source / name), str(target / name))
 
 
-setup(cmdclass={"build_py": BuildWithCharts})
+class WheelOfPlainRights(bdist_wheel):
+    """Give all files the same rights, so that a wheel does not depend on who has built it."""
+
+    def write_wheelfile(self, *arguments: str, **options: str) -> None:
+        """Write the last of the files, then set their rights."""
+        super().write_wheelfile(*arguments, **options)
+        for path in Path(self.bdist_dir).rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+setup(cmdclass={"build_py": BuildWithCharts, "bdist_wheel": WheelOfPlainRights})

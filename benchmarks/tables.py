@@ -516,6 +516,46 @@ def reading_table() -> str:
     return _table(header, rows)
 
 
+def fuzz_table() -> str:
+    """Damaged files given to each reader, all campaigns together."""
+    counted = ("inputs", "read", "refused", "crashes", "hangs", "over_memory")
+    header = ("reader", "minutes", *(name.replace("_", " ") for name in counted))
+    campaigns: dict[str, list[Run]] = {}
+    for run in _lines("robustness.jsonl"):
+        if run["campaign"].startswith("fuzz "):
+            campaigns.setdefault(run["campaign"].removeprefix("fuzz "), []).append(run)
+    rows = [
+        (
+            reader,
+            f"{sum(run['seconds'] for run in runs) / 60:.0f}",
+            *(f"{sum(run[name] for run in runs):,}" for name in counted),
+        )
+        for reader, runs in campaigns.items()
+    ]
+    return _table(header, rows)
+
+
+def faults_table() -> str:
+    """Faults at random moments that each command survived, all campaigns together."""
+    names = ("kill", "interrupt", "disk")
+    header = ("survived of injected", "kill -9", "Ctrl-C", "full disk")
+    campaigns: dict[str, list[Run]] = {}
+    for run in _lines("robustness.jsonl"):
+        if run["campaign"].startswith("faults "):
+            campaigns.setdefault(run["campaign"].removeprefix("faults "), []).append(run)
+    rows = []
+    for subject, runs in campaigns.items():
+        cells = []
+        for name in names:
+            counts = [run[name] for run in runs if name in run]
+            survived, injected = (
+                sum(count[key] for count in counts) for key in ("survived", "injected")
+            )
+            cells.append(f"{survived} of {injected}")
+        rows.append((subject, *cells))
+    return _table(header, rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "scores": scores_table,
     "mixes": mixes_table,
@@ -545,6 +585,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "instruments": instruments_table,
     "shifts": shifts_table,
     "reading": reading_table,
+    "fuzz": fuzz_table,
+    "faults": faults_table,
 }
 
 

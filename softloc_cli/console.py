@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from softloc.errors import AnnotationError, SettingsError, SoftLocError
+from softloc.errors import AnnotationError, SettingsError, SoftLocError, printable
 
 if TYPE_CHECKING:
     from softloc.events import Corpus
@@ -54,7 +54,7 @@ EXIT_CODES_HELP = (
 def report(message: str) -> None:
     """Print a line to stderr, above a progress bar if there is one."""
     # Not typer.echo: it writes past the stream that rich puts in place of stderr.
-    sys.stderr.write(f"{message}\n")
+    sys.stderr.write(f"{printable(message)}\n")
     sys.stderr.flush()
 
 

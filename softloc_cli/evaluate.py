@@ -38,7 +38,7 @@ from softloc.formats import corpus_sha256, read_corpus
 from softloc.vocabulary import nearest_hint
 from softloc_cli import __version__
 from softloc_cli.console import ExitCode, progress, report, report_skipped, shorten, user_errors
-from softloc_cli.durations import durations_s
+from softloc_cli.durations import Outside, durations_s
 from softloc_cli.report_files import write_evaluation_checks
 from softloc_cli.report_options import NO_CHECKS, CheckOptions, Html, Sonify
 
@@ -111,6 +111,7 @@ def evaluate(
             "--sonify find them there (else where the reference is).",
         ),
     ] = None,
+    outside: Outside = False,
     both_empty: Annotated[
         str,
         typer.Option(
@@ -207,7 +208,7 @@ def evaluate(
                 several = len(paths) > 1 or len(pairing.references) > 1
                 checks = CheckOptions(html, sonify, several)
                 if audio is not None:
-                    ends_s = durations_s(pairing.references, audio)
+                    ends_s = durations_s(pairing.references, audio, outside=outside)
             evaluations[name] = _score(pairing, path, settings, ends_s)
             if checks.wanted:
                 pairings[name] = pairing
@@ -235,6 +236,7 @@ def evaluate(
             settings=settings,
             details=_page_details(results),
             ends_s=ends_s,
+            outside=outside,
         )
         for sentence in shortfalls:
             report(sentence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -37,12 +38,16 @@ class JobLog:
             with self._errors():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+                if not _ends_whole(path):
+                    os.write(self._handle, b"\n")  # else the next line would be no JSON, either
 
     def write(self, **entry: object) -> None:
         """Append an object; it is with the system when this returns."""
         if self._handle is not None:
+            line = (json.dumps(entry) + "\n").encode()
             with self._errors():
-                os.write(self._handle, (json.dumps(entry) + "\n").encode())
+                if os.write(self._handle, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self) -> None:
         """Close the file."""
@@ -56,6 +61,15 @@ class JobLog:
             yield
         except OSError as error:
             raise OutputError(f"cannot write {self._path}: {error.strerror or error}") from error
+
+
+def _ends_whole(path: Path) -> bool:
+    """Whether a log ends with a whole line, as it does not after a full disk."""
+    if not path.is_file() or not path.stat().st_size:
+        return True
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
 
 
 @dataclass(slots=True)

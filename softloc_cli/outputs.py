@@ -152,7 +152,9 @@ class Naming:
 
 
 def _in_file_name(label: str) -> str:
-    return _NOT_IN_FILE_NAMES.sub("_", label)
+    name = _NOT_IN_FILE_NAMES.sub("_", label)
+    # A model may call a class "..", which as a name of a folder would lead out of it.
+    return "_" * len(name) if name in (".", "..") else name
 
 
 def parse_formats(text: str | None) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from softloc.formats import (
 from softloc.perturb import Noise, PerturbReport, PerturbSettings
 from softloc.perturb import perturb as perturb_corpus
 from softloc_cli.console import report, report_skipped, user_errors
-from softloc_cli.durations import durations_s
+from softloc_cli.durations import Outside, durations_s
 
 if TYPE_CHECKING:
     from softloc.perturb import Bounds, Per
@@ -82,6 +82,7 @@ def perturb(
         Path | None,
         typer.Option(metavar="DIR", help="Folder of the recordings, for the bound at their ends."),
     ] = None,
+    outside: Outside = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files in the folder OUT.")
     ] = False,
@@ -110,7 +111,7 @@ def perturb(
         corpus, forms = read_corpus_and_forms(labels)
         report_skipped(corpus)
         _check_output(corpus, out, overwrite)
-        ends_s = None if audio is None else durations_s(corpus.recordings, audio)
+        ends_s = None if audio is None else durations_s(corpus.recordings, audio, outside=outside)
         perturbed, done = perturb_corpus(corpus, settings, ends_s)
         comment = f"softloc perturb {settings.describe()} sha256={corpus_sha256(corpus)}"
         _write(perturbed, forms, out, comment)

@@ -53,6 +53,7 @@ def write_evaluation_checks(
     settings: EvaluationSettings,
     details: Mapping[str, str],
     ends_s: Mapping[str, float] | None = None,
+    outside: bool = False,
 ) -> None:
     """Write pages and sonifications of all recordings that were evaluated.
 
@@ -73,6 +74,8 @@ def write_evaluation_checks(
         What a page should say of how it was made.
     ends_s : mapping, optional
         Length of the recordings, seconds, where later events were left out.
+    outside : bool
+        Recordings may lie outside of their folder.
 
     Raises
     ------
@@ -96,6 +99,7 @@ def write_evaluation_checks(
             settings=settings,
             details=about,
             ends_s=ends_s,
+            outside=outside,
         )
     if options.sonify is not None and not n_found:
         raise AnnotationError(f"--sonify: {audio_root} holds no recording of these names")
@@ -110,6 +114,7 @@ def _write_estimate(
     settings: EvaluationSettings,
     details: Mapping[str, str],
     ends_s: Mapping[str, float] | None,
+    outside: bool,
 ) -> int:
     """Write all files of one estimate; returns how many recordings were there."""
     from softloc.report import (
@@ -127,7 +132,7 @@ def _write_estimate(
     comparisons = compare_recordings(pairing.references, pairing.estimates, settings, ends_s)
     for name, comparison in comparisons:
         files = options.files(folder / places[name])
-        source, problem = _find_recording(audio_root, name)
+        source, problem = _find_recording(audio_root, name, outside=outside)
         if source is None:
             report(f"no sound: {problem}")
         else:
@@ -155,12 +160,12 @@ def _refuse_overwriting(files: CheckFiles, recording: Path) -> None:
             raise SettingsError(f"{path}: is a recording, it would be overwritten")
 
 
-def _find_recording(root: Path, name: str) -> tuple[Path | None, str]:
+def _find_recording(root: Path, name: str, *, outside: bool) -> tuple[Path | None, str]:
     """Look for a recording; say why there is none."""
     from softloc.audio import find_audio
 
     try:
-        return find_audio(root, name), ""
+        return find_audio(root, name, outside=outside), ""
     except AnnotationError as error:
         return None, str(error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import shlex
 import shutil
 import sys
@@ -33,6 +34,7 @@ def train(
     labels: options.Labels,
     output: options.Output,
     audio: options.Audio = None,
+    outside: options.Outside = False,
     valid_labels: options.ValidLabels = None,
     valid_audio: options.ValidAudio = None,
     classes: options.Classes = None,
@@ -112,8 +114,10 @@ def train(
             report_skipped(corpus)
         corpus = set_annotator_softness(corpus, _parse_annotators(annotator_softness or []))
         chosen = _choose_classes(classes, start, corpus)
-        dataset = build_dataset(corpus, chosen, audio, settings.softness_ms)
-        dataset, validation = _validation_data(dataset, valid_labels, valid_audio, settings)
+        dataset = build_dataset(corpus, chosen, audio, settings.softness_ms, outside=outside)
+        dataset, validation = _validation_data(
+            dataset, valid_labels, valid_audio, settings, outside=outside
+        )
         if not quiet:
             _describe(dataset, validation, settings)
         if dry_run:
@@ -268,6 +272,8 @@ def _validation_data(
     valid_labels: Path | None,
     valid_audio: Path | None,
     settings: TrainingSettings,
+    *,
+    outside: bool,
 ) -> tuple[Dataset, Validation]:
     from softloc.datasets import build_dataset, check_apart
     from softloc.training import Validation
@@ -275,7 +281,9 @@ def _validation_data(
     if valid_labels is not None:
         corpus = read_corpus(valid_labels)
         report_skipped(corpus)
-        held = build_dataset(corpus, dataset.classes, valid_audio, settings.softness_ms)
+        held = build_dataset(
+            corpus, dataset.classes, valid_audio, settings.softness_ms, outside=outside
+        )
         check_apart(dataset, held)
     else:
         dataset, held = dataset.split(settings.validation_share, settings.seed)
@@ -311,17 +319,62 @@ def _interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _work_folder(output: Path) -> Iterator[Path]:
-    """Keep decoded audio beside the model; what a killed run of this model left is removed."""
+    """Keep decoded audio beside the model; what a killed run of this model left is removed.
+
+    Raises
+    ------
+    SettingsError
+        If another process is training this model.
+    """
     prefix = f".{output.stem}-"
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         for left in list(output.parent.iterdir()):
             if left.name.startswith(prefix) and left.name.endswith(_CACHE_SUFFIX):
+                if _is_locked(left):
+                    raise SettingsError(f"{output}: another softloc is training this model")
                 shutil.rmtree(left, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(_CACHE_SUFFIX, prefix, output.parent))
+        lock = _lock(folder)
     except OSError as error:
         raise OutputError(f"cannot write beside {output}: {error.strerror}") from error
     try:
         yield folder
     finally:
+        if lock is not None:
+            os.close(lock)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a folder for as long as this process lives; None where that cannot be done.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise
+    except OSError:  # a file system without locks
+        os.close(handle)
+        return None
+    return handle
+
+
+def _is_locked(folder: Path) -> bool:
+    try:
+        handle = _lock(folder)
+    except BlockingIOError:
+        return True
+    if handle is not None:
+        os.close(handle)
+    return False

@@ -27,6 +27,13 @@ Audio = Annotated[
     typer.Option(metavar="DIR", help="Folder of the recordings; else where the labels are."),
 ]
 
+Outside = Annotated[
+    bool,
+    typer.Option(
+        "--outside", help="Labels may name recordings outside of the folder: they are trusted."
+    ),
+]
+
 ValidLabels = Annotated[
     Path | None,
     typer.Option(

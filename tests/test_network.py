@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from softloc.errors import SettingsError
-from softloc.network import OnsetNetwork, multiplications_per_frame
+from softloc.network import OnsetNetwork, count_weights, multiplications_per_frame
 from softloc.presets import SIZES, get_size
 
 
@@ -123,3 +123,12 @@ def test_sizes_are_found_by_name() -> None:
     assert get_size("paper").features.hop_samples == 220
     with pytest.raises(SettingsError, match="did you mean 'large'"):
         get_size("lage")
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_weights_are_counted_without_making_them(name: str, bidirectional: bool) -> None:
+    settings = SIZES[name].network(3, bidirectional=bidirectional)
+    made = OnsetNetwork(settings).named_parameters()
+    matrices = (tensor.numel() for _, tensor in made if tensor.dim() > 1)
+    assert count_weights(settings) == sum(matrices)

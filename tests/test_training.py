@@ -13,7 +13,12 @@ import torch
 from click_model import make_click_model
 from clicks import write_corpus, write_played_corpus
 
-from softloc.checkpoints import Checkpoint, load_checkpoint
+from softloc.checkpoints import (
+    Checkpoint,
+    load_checkpoint,
+    load_training_state,
+    save_training_state,
+)
 from softloc.datasets import Classes, Dataset, build_dataset, choose_classes
 from softloc.errors import CheckpointError, SettingsError, TrainingError
 from softloc.formats import read_corpus
@@ -135,6 +140,36 @@ def test_resuming_with_other_settings_is_refused(
         train(datasets, tmp_path, dataclasses.replace(TINY, learning_rate=1.0), resume=True)
     with pytest.raises(CheckpointError, match="other data"):
         train((datasets[1], datasets[1]), tmp_path, TINY, resume=True)
+
+
+DAMAGE = {
+    "a step as text": {"step": "3"},
+    "steps beyond the end": {"step": 99},
+    "no steps": {"steps": None},
+    "no network": {"network": {}},
+    "another network": {"network": {"output.bias": torch.zeros(1_000)}},
+    "no optimizer": {"optimizer": []},
+    "a filterbank of another size": {"filterbank": torch.zeros(3, 3)},
+    "velocities that are none": {"velocity": {"weight": torch.zeros(2)}},
+}
+
+
+def test_a_damaged_state_is_refused_in_a_sentence(
+    datasets: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    often = dataclasses.replace(TINY, state_interval_s=0.0)
+    with pytest.raises(KilledError):
+        train(datasets, tmp_path, often, observer=KillAfter(3))
+    path = state_path(tmp_path / "model.safetensors")
+    sound = load_training_state(path)
+    for name, change in DAMAGE.items():
+        save_training_state(path, {**sound, **change})
+        with pytest.raises(CheckpointError, match="the saved training is damaged") as caught:
+            train(datasets, tmp_path, often, resume=True)
+        assert len(str(caught.value).splitlines()) == 1, name
+    save_training_state(path, {k: v for k, v in sound.items() if k != "best"})
+    with pytest.raises(CheckpointError, match="'best'"):
+        train(datasets, tmp_path, often, resume=True)
 
 
 def test_the_record_tells_how_it_was_made(

@@ -294,15 +294,30 @@ def _bad_rate(name: str, sample_rate_hz: int) -> str:
     )
 
 
-def find_audio(root: Path, name: str) -> Path:
+def find_audio(root: Path, name: str, *, outside: bool = False) -> Path:
     """Find the recording of a name: the file itself, or one of the same stem with an audio suffix.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the recordings.
+    name : str
+        As the labels call it.
+    outside : bool
+        It may lie outside of that folder. Labels from elsewhere could name any file of the user's,
+        which a page to be passed on would then hold.
 
     Raises
     ------
     AnnotationError
-        If there is none, or several.
+        If there is none, or several, or it leaves the folder.
     """
     path = root / name
+    if not outside and (Path(name).anchor or ".." in Path(name).parts):
+        raise AnnotationError(
+            f"{name}: lies outside of the folder of the recordings, {root}; give --outside if the "
+            "labels are to be trusted"
+        )
     if path.suffix.lower() in AUDIO_SUFFIXES:
         if not path.is_file():
             raise AnnotationError(f"{name}: no such recording in {root}; is --audio right?")

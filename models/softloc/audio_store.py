@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softloc.audio import BLOCK_S, read_blocks, resample_blocks
-from softloc.errors import AudioError
+from softloc.errors import AudioError, OutputError
 
 _FULL_SCALE = 32_767
 _STORED = np.dtype("<i2")
@@ -36,6 +36,8 @@ class AudioStore:
     ------
     AudioError
         Naming every recording that cannot be decoded.
+    OutputError
+        If the samples cannot be kept.
     """
 
     def __init__(
@@ -50,16 +52,21 @@ class AudioStore:
         self._peaks: list[float] = []
         self._bounds = [0]
         problems = []
-        with path.open("wb") as file:
-            for recording in recordings:
-                try:
-                    peak, n_samples = self._append(file, recording)
-                except AudioError as error:
-                    problems.append(str(error))
-                    continue
-                self._peaks.append(peak)
-                self._bounds.append(self._bounds[-1] + n_samples)
-                advance(n_samples / sample_rate_hz)
+        try:
+            with path.open("wb") as file:
+                for recording in recordings:
+                    try:
+                        peak, n_samples = self._append(file, recording)
+                    except AudioError as error:
+                        problems.append(str(error))
+                        continue
+                    self._peaks.append(peak)
+                    self._bounds.append(self._bounds[-1] + n_samples)
+                    advance(n_samples / sample_rate_hz)
+        except OSError as error:
+            raise OutputError(
+                f"cannot keep decoded audio in {path}: {error.strerror or error}"
+            ) from error
         if problems:
             raise AudioError("\n".join(problems))
         self._open()

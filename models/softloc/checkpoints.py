@@ -14,22 +14,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import json
-from collections.abc import Iterator, Mapping
+import math
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from safetensors.torch import save as save_tensors
+from torch import Tensor
 
 from softloc.errors import CheckpointError, SettingsError
 from softloc.features import FeatureSettings, LogMel
-from softloc.files import atomic_path, file_sha256
-from softloc.network import ConvStage, NetworkSettings, OnsetNetwork
+from softloc.files import file_sha256, write_bytes_atomic
+from softloc.network import ConvStage, NetworkSettings, OnsetNetwork, count_weights
 from softloc.velocity import VelocityReadOut
 from softloc.vocabulary import nearest_hint, note_of_label
 
@@ -38,6 +41,35 @@ MODEL_SUFFIX = ".safetensors"
 _METADATA_KEY = "softloc"
 _VELOCITY = "velocity"
 _PRETRAINED = "softloc.pretrained"
+
+#: Smallest and largest value of settings that decide how much memory and time a model takes: far
+#: beyond all that makes sense, near enough that a damaged file cannot stop a machine.
+_BOUNDS: Mapping[str, tuple[float, float]] = {
+    "sample_rate_hz": (1, 768_000),
+    "hop_samples": (1, 1 << 16),
+    "window_samples": (1, 1 << 14),
+    "fft_samples": (2, 1 << 14),
+    "n_bands": (1, 1 << 12),
+    "min_hz": (0.0, math.inf),
+    "max_hz": (0.0, math.inf),
+    "n_classes": (1, 1 << 12),
+    "channels": (1, 1 << 12),
+    "bands": (1, 1 << 12),
+    "stride": (1, 1 << 12),
+    "pool": (1, 1 << 12),
+    "lstm_units": (1, 1 << 14),
+    "dense_units": (1, 1 << 14),
+    "dropout": (0.0, 1.0),
+    "lstm_delay_frames": (0, 10_000),
+    "softness_ms": (0.0, math.inf),
+    "event_mass": (0.5, 1e5),
+}
+_MAX_FRAMES_PER_SECOND = 2_000
+_MAX_STAGES = 64
+_MAX_VALUES_PER_FRAME = 1 << 16
+
+
+_Settings = TypeVar("_Settings", ConvStage, FeatureSettings, NetworkSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +155,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         **dataclasses.asdict(checkpoint.settings),
         "record": dict(checkpoint.record),
     }
-    with atomic_path(path) as temporary:
-        save_file(_tensors(checkpoint), temporary, metadata={_METADATA_KEY: json.dumps(header)})
+    metadata = {_METADATA_KEY: json.dumps(header)}
+    # Through memory: on a full disk the libraries' own writers raise what tells nobody why.
+    write_bytes_atomic(path, save_tensors(_tensors(checkpoint), metadata=metadata))
 
 
 def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
@@ -206,8 +239,9 @@ def save_training_state(path: Path, state: Mapping[str, Any]) -> None:
     OutputError
         If it cannot be written.
     """
-    with atomic_path(path) as temporary:
-        torch.save(dict(state), temporary)
+    content = io.BytesIO()
+    torch.save(dict(state), content)
+    write_bytes_atomic(path, content.getvalue())
 
 
 def load_training_state(path: Path) -> dict[str, Any]:
@@ -219,13 +253,31 @@ def load_training_state(path: Path) -> dict[str, Any]:
         If it is missing or damaged.
     """
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        _refuse_compressed(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no training state here, nothing to resume") from error
     except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path}: the training state is damaged ({reason})") from error
+        raise CheckpointError(
+            f"{path}: the training state is damaged ({_reason(error)})"
+        ) from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: not the state of a training")
     return state
+
+
+def _refuse_compressed(path: Path) -> None:
+    """Refuse an archive that is larger inside than it is on disk: ours are never compressed."""
+    with zipfile.ZipFile(path) as archive:
+        inside = sum(member.file_size for member in archive.infolist())
+    if inside > path.stat().st_size:
+        raise ValueError(f"{inside} bytes are claimed to be in it")
+
+
+def _reason(error: Exception) -> str:
+    """Words of an error of another library in one line, without most of a long story."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
@@ -257,7 +309,7 @@ def _load_file(path: Path) -> Checkpoint:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a model file, or damaged ({error})") from error
+        raise CheckpointError(f"{path}: not a model file, or damaged ({_reason(error)})") from error
     if _METADATA_KEY not in metadata:
         raise CheckpointError(f"{path}: a safetensors file, but not one that softloc wrote")
     return _rebuild(path, metadata[_METADATA_KEY], tensors)
@@ -266,41 +318,120 @@ def _load_file(path: Path) -> Checkpoint:
 def _rebuild(path: Path, header_text: str, tensors: Mapping[str, Tensor]) -> Checkpoint:
     try:
         header = json.loads(header_text)
-        version = header["softloc_format"]
+        version = _format_version(header)
         if version > FORMAT_VERSION:
             raise CheckpointError(
                 f"{path}: format {version} is newer than this softloc knows ({FORMAT_VERSION}); "
                 f"upgrade softloc"
             )
         settings = _parse_settings(header)
-        log_mel, network = LogMel(settings.features), OnsetNetwork(settings.network)
-        parts: dict[str, nn.Module] = {"log_mel": log_mel, "network": network}
-        velocity = None
-        if any(name.startswith(f"{_VELOCITY}.") for name in tensors):
-            velocity = VelocityReadOut(len(settings.classes), settings.features.n_bands)
-            parts[_VELOCITY] = velocity
+        record = dict(header.get("record", {}))
+        _require_size(settings, tensors)
+        broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+        if broken:
+            raise CheckpointError(f"{path}: weights are not finite ({broken[0]})")
+        parts = _parts(settings, tensors)
         for part, module in parts.items():
-            prefix = f"{part}."
-            module.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            )
-    except (KeyError, TypeError, ValueError, RuntimeError, SettingsError) as error:
-        raise CheckpointError(f"{path}: the model file is damaged ({error})") from error
-    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
-    if broken:
-        raise CheckpointError(f"{path}: weights are not finite ({broken[0]})")
-    record = header.get("record", {})
-    return Checkpoint(settings, log_mel.eval(), network.eval(), record, velocity)
+            module.load_state_dict(_tensors_of(part, tensors))
+        checkpoint = Checkpoint(settings, **parts, record=record)
+        _try(checkpoint)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError,
+            SettingsError) as error:  # fmt: skip
+        raise CheckpointError(f"{path}: the model file is damaged ({_reason(error)})") from error
+    return checkpoint
+
+
+def _format_version(header: Mapping[str, Any]) -> int:
+    version = header["softloc_format"]
+    if type(version) is not int or version < 1:
+        raise ValueError(f"softloc_format is {version!r}")
+    return version
+
+
+def _parts(settings: ModelSettings, tensors: Iterable[str]) -> dict[str, Any]:
+    """Untrained modules of a model, by what their tensors' names begin with."""
+    parts: dict[str, Any] = {
+        "log_mel": LogMel(settings.features).eval(),
+        "network": OnsetNetwork(settings.network).eval(),
+    }
+    if any(name.startswith(f"{_VELOCITY}.") for name in tensors):
+        parts[_VELOCITY] = VelocityReadOut(len(settings.classes), settings.features.n_bands)
+    return parts
+
+
+def _tensors_of(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    prefix = f"{part}."
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _require_size(settings: ModelSettings, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse settings that ask for more numbers than the file holds, before they get memory."""
+    features, n_classes = settings.features, len(settings.classes)
+    wanted = {
+        "log_mel": (features.fft_samples // 2 + 1) * features.n_bands,
+        "network": count_weights(settings.network),
+        _VELOCITY: n_classes * (features.n_bands + 2),
+    }
+    for part, n_wanted in wanted.items():
+        found = [tensor.numel() for tensor in _tensors_of(part, tensors).values()]
+        if (found or part != _VELOCITY) and n_wanted > sum(found):
+            raise ValueError(f"{part} holds {sum(found)} numbers, its settings ask for {n_wanted}")
+
+
+@torch.inference_mode()
+def _try(checkpoint: Checkpoint) -> None:
+    """Hear one frame of silence, so that shapes that do not fit together are found now."""
+    settings = checkpoint.settings
+    n_frames = settings.network.look_back_frames + 1 + settings.network.look_ahead_frames
+    n_samples = settings.features.n_samples_for(n_frames)
+    checkpoint.network(checkpoint.log_mel(torch.zeros(1, n_samples)))
 
 
 def _parse_settings(header: Mapping[str, Any]) -> ModelSettings:
     network = dict(header["network"])
-    network["stages"] = tuple(ConvStage(**stage) for stage in network["stages"])
-    return ModelSettings(
-        features=FeatureSettings(**header["features"]),
-        network=NetworkSettings(**network),
+    stages = network["stages"] = tuple(_checked(ConvStage, each) for each in network["stages"])
+    features = _checked(FeatureSettings, header["features"])
+    settings = ModelSettings(
+        features=features,
+        network=_checked(NetworkSettings, network),
         classes=tuple(header["classes"]),
         midi_notes=tuple(header["midi_notes"]),
-        softness_ms=header["softness_ms"],
-        event_mass=header["event_mass"],
+        softness_ms=_in_bounds("softness_ms", header["softness_ms"]),
+        event_mass=_in_bounds("event_mass", header["event_mass"]),
     )
+    most = max((stage.channels * features.n_bands for stage in stages), default=0)
+    if len(stages) > _MAX_STAGES or most > _MAX_VALUES_PER_FRAME:
+        raise ValueError(f"{len(stages)} stages of up to {most} values a frame are too many")
+    if not features.grid.frame_rate <= _MAX_FRAMES_PER_SECOND:
+        raise ValueError(f"{features.hop_samples} samples are too short a hop")
+    for label, note in zip(settings.classes, settings.midi_notes, strict=True):
+        _require_class(label, note)
+    return settings
+
+
+def _require_class(label: Any, note: Any) -> None:
+    if not isinstance(label, str) or not label.encode():  # half a surrogate pair fails here, too
+        raise ValueError(f"{label!r} is no name of a class")
+    if note is not None and (type(note) is not int or not 0 <= note <= 127):
+        raise ValueError(f"the MIDI note of {label} is {note!r}")
+
+
+def _checked(kind: type[_Settings], values: Mapping[str, Any]) -> _Settings:
+    """Make settings from values of the right types and sizes."""
+    types = {each.name: each.type for each in dataclasses.fields(kind)}
+    for name, value in values.items():
+        if types.get(name) == "bool" and type(value) is not bool:
+            raise ValueError(f"{name} is {value!r}, not true or false")
+        if types.get(name) == "int" and type(value) is not int:
+            raise ValueError(f"{name} is {value!r}, not a whole number")
+        if name in _BOUNDS:
+            _in_bounds(name, value)
+    return kind(**values)
+
+
+def _in_bounds(name: str, value: Any) -> float:
+    smallest, largest = _BOUNDS[name]
+    if type(value) not in (int, float) or not smallest <= value <= largest:
+        raise ValueError(f"{name} is {value!r}, not {smallest:g} to {largest:g}")
+    number: float = value
+    return number

@@ -35,6 +35,9 @@ from softloc.vocabulary import (
 
 MIN_STRAY_S = 0.5
 STRAY_SOFTNESSES = 5.0
+
+#: Labels softer than ten days say nothing of when, and single precision may not hold more.
+MAX_SOFTNESS_MS = 1e9
 _MAX_PROBLEMS_SHOWN = 50
 
 
@@ -240,7 +243,12 @@ def classes_of_model(names: tuple[str, ...]) -> Classes:
 
 
 def build_dataset(
-    corpus: Corpus, classes: Classes, audio_root: Path | None, softness_ms: float
+    corpus: Corpus,
+    classes: Classes,
+    audio_root: Path | None,
+    softness_ms: float,
+    *,
+    outside: bool = False,
 ) -> Dataset:
     """Join labels and audio.
 
@@ -254,6 +262,8 @@ def build_dataset(
         Folder that the corpus' file names are relative to; its own by default.
     softness_ms : float
         Softness of labels that do not bring their own.
+    outside : bool
+        Recordings may lie outside of that folder (`softloc.audio.find_audio`).
 
     Raises
     ------
@@ -265,7 +275,7 @@ def build_dataset(
     recordings = []
     for name, onsets in corpus.recordings.items():
         try:
-            audio = find_audio(root, name)
+            audio = find_audio(root, name, outside=outside)
             duration_s = audio_duration_s(audio)
         except (AnnotationError, AudioError) as error:
             reader.problems.append(str(error))
@@ -378,6 +388,7 @@ class _LabelReader:
         for onset in onsets:
             index = self._class_index(name, onset)
             softness_ms = self.softness_ms if onset.softness_ms is None else onset.softness_ms
+            softness_ms = softness_ms if softness_ms <= MAX_SOFTNESS_MS else math.inf
             if index is not None and self._is_near(name, onset, duration_s, softness_ms):
                 inside_s = min(max(onset.time_s, 0.0), duration_s)
                 self.n_moved += inside_s != onset.time_s

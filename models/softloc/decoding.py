@@ -43,6 +43,9 @@ MIN_SOFTNESS_MS = 10.0
 #: Softness for networks that were trained from counts alone and know of no distance.
 COUNT_SOFTNESS_MS = 30.0
 
+#: Labels softer than this, an infinite softness among them, say nothing of when.
+MAX_SOFTNESS_MS = 10_000.0
+
 # Beyond this many softnesses two smoothed points share nothing that double precision sees.
 _REACH = 12.0
 #: Unexplained mass, seen through the smoothing, where a run may be. Half a unit of mass still shows
@@ -147,7 +150,7 @@ def decode_onsets(
     list of Onset
         Sorted, with confidence (mass, clipped to 1) and spread of each.
     """
-    usable_ms = max(softness_ms, MIN_SOFTNESS_MS) if math.isfinite(softness_ms) else 0.0
+    usable_ms = max(softness_ms, MIN_SOFTNESS_MS) if softness_ms <= MAX_SOFTNESS_MS else 0.0
     softness_frames = grid.ms_to_frames(usable_ms or COUNT_SOFTNESS_MS)
     notes = [None] * len(labels) if midi_notes is None else midi_notes
     onsets: list[Onset] = []

@@ -5,9 +5,28 @@ them into one sentence on stderr and an exit code. A message names the file, the
 and the likely cause.
 """
 
+_MAX_LINE_CHARACTERS = 2_000
+
+
+def printable(text: str) -> str:
+    """Text with control characters, which files may bring along, as escapes; line ends stay.
+
+    A terminal would obey them, and some would make two lines of a sentence. Lines that quote
+    thousands of characters are cut.
+    """
+    lines = "".join(
+        character if character.isprintable() or character == "\n" else ascii(character)[1:-1]
+        for character in text
+    ).split("\n")
+    longest = _MAX_LINE_CHARACTERS
+    return "\n".join(line if len(line) <= longest else f"{line[: longest - 1]}…" for line in lines)
+
 
 class SoftLocError(Exception):
-    """Base of every error that softloc raises on purpose."""
+    """Base of every error that softloc raises on purpose; its message can be printed as it is."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class AudioError(SoftLocError):

@@ -168,7 +168,9 @@ def _lattice_sum(softness: Tensor) -> Tensor:
 def _kernel_energy(softness: Tensor) -> Tensor:
     sharp = softness.clamp(min=_IMPULSE_SOFTNESS_FRAMES)
     # The square of a Gaussian is a Gaussian, narrower by the root of 2.
-    return _lattice_sum(sharp / math.sqrt(2)) / _lattice_sum(sharp).square()
+    total = _lattice_sum(sharp)
+    # Not by the square, which overflows long before the softness does.
+    return _lattice_sum(sharp / math.sqrt(2)) / total / total
 
 
 @lru_cache(maxsize=256)

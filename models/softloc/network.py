@@ -225,6 +225,19 @@ def multiplications_per_frame(settings: NetworkSettings) -> int:
     return total + settings.dense_units * (_dense_inputs(settings, width) + settings.n_classes)
 
 
+def count_weights(settings: NetworkSettings) -> int:
+    """Count the weights of all layers (without biases and normalisation) before they are made."""
+    channels, bands = _input_shape(settings)
+    total = 0
+    for stage in settings.stages:
+        total += channels * stage.channels * 3 * stage.bands
+        channels, bands = stage.channels, _conv_bands(bands, stage) // stage.pool
+    width, units = channels * bands, settings.lstm_units
+    directions = 2 if settings.bidirectional else 1
+    total += directions * 4 * units * (width + units)
+    return total + settings.dense_units * (_dense_inputs(settings, width) + settings.n_classes)
+
+
 def _input_shape(settings: NetworkSettings) -> tuple[int, int]:
     """Channels and bands that enter the first convolution."""
     return (1, 2 * settings.n_bands) if settings.derivative_beside_bands else (2, settings.n_bands)

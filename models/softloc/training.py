@@ -22,6 +22,7 @@ import dataclasses
 import json
 import logging
 import math
+import operator
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -453,7 +454,11 @@ class _Run:
     def begin(self, state: Mapping[str, Any] | None, *, keep_statistics: bool) -> None:
         """Start afresh, or from a saved state."""
         if state is not None:
-            self._restore(state)
+            try:
+                self._restore(state)
+            except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise CheckpointError(f"the saved training is damaged ({reason})") from error
         elif not keep_statistics:
             batches = [self._draw(-1 - i, slice(None)) for i in range(_STATISTICS_BATCHES)]
             for network in (self.network, self.average):
@@ -723,7 +728,10 @@ class _Run:
         }
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        self.steps, self.step, self.seconds = state["steps"], state["step"], state["seconds"]
+        self.steps, self.step = operator.index(state["steps"]), operator.index(state["step"])
+        self.seconds = float(state["seconds"])
+        if not 0 <= self.step <= self.steps:
+            raise ValueError(f"step {self.step} of {self.steps}")
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -243,10 +243,10 @@ def test_header_and_digits_are_exact() -> None:
 def test_mir_eval_reads_what_is_written(tmp_path: Path) -> None:
     onsets = [Onset(0.0, "KD"), Onset(1.5, "SD")]
     write_onsets(tmp_path / "a.tsv", onsets, comment="made by a test")
-    times, labels = mir_eval.io.load_labeled_events(tmp_path / "a.tsv")
+    times, labels = mir_eval.io.load_labeled_events(str(tmp_path / "a.tsv"))
     assert (times.tolist(), labels) == ([0.0, 1.5], ["KD", "SD"])
     write_onsets(tmp_path / "a.onsets", onsets)
-    assert mir_eval.io.load_events(tmp_path / "a.onsets").tolist() == [0.0, 1.5]
+    assert mir_eval.io.load_events(str(tmp_path / "a.onsets")).tolist() == [0.0, 1.5]
 
 
 def test_unknown_formats_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -19,24 +20,23 @@ SOURCES = {
 MAX_BYTES = 8_000_000
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("dist")
+#: What a wheel is made of.
+BUILT_FROM = ("pyproject.toml", "setup.py", "README.md", "LICENSE", *SOURCES)
+
+
+def build(source: Path, out: Path, **environment: str) -> Path:
     subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "build",
-            "--wheel",
-            "--no-isolation",
-            "--outdir",
-            str(out),
-            str(ROOT),
-        ],
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source],
         check=True,
         capture_output=True,
+        env={**os.environ, **environment},
     )
     return next(out.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(ROOT, tmp_path_factory.mktemp("dist"))
 
 
 def expected_files() -> set[str]:
@@ -89,3 +89,70 @@ def test_the_installed_command_transcribes_from_an_empty_directory(
     )
     assert result.returncode == 0, result.stderr
     assert (empty / "groove.mid").read_bytes().startswith(b"MThd")
+
+
+@pytest.mark.slow
+def test_two_builds_are_the_same_byte_for_byte(tmp_path: Path) -> None:
+    """From checkouts of other times, in other folders, by people with other rights."""
+    wheels = []
+    for number, (age_s, rights) in enumerate(((0, 0o644), (1_000_000, 0o600))):
+        source = tmp_path / f"source{number}"
+        for name in BUILT_FROM:
+            if (ROOT / name).is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(ROOT / name, source / name, ignore=ignored)
+            else:
+                source.mkdir(exist_ok=True)
+                shutil.copy(ROOT / name, source / name)
+        for path in source.rglob("*"):
+            if path.is_file():
+                path.chmod(rights)
+                os.utime(path, (path.stat().st_atime - age_s, path.stat().st_mtime - age_s))
+        wheels.append(build(source, tmp_path / f"dist{number}", SOURCE_DATE_EPOCH="1700000000"))
+    assert wheels[0].name == wheels[1].name
+    assert wheels[0].read_bytes() == wheels[1].read_bytes()
+
+
+@pytest.mark.slow
+def test_an_installation_that_may_not_be_written_works_and_stays_as_it_is(
+    wheel: Path, tmp_path: Path
+) -> None:
+    """No rights in the installation, no home: nothing is kept between runs."""
+    site, home = tmp_path / "site", tmp_path / "home"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    home.mkdir()
+    for path in (*site.rglob("*"), site, home):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = sorted(path.relative_to(site) for path in site.rglob("*"))
+    mount = f"mount --bind {site} {site} && mount -o remount,ro,bind {site} &&"
+    root = (
+        ""
+        if os.getuid()
+        else f"{mount} mount --bind {home} {home} && mount -o remount,ro,bind {home} &&"
+    )
+    command = (
+        f"{root} {sys.executable} -c 'from softloc_cli.app import main; main()' "
+        f"transcribe {ROOT / 'examples' / 'groove.flac'} -o {tmp_path / 'groove.mid'}"
+    )
+    shell = ["unshare", "--mount", "sh", "-c"] if root else ["sh", "-c"]
+    if root and subprocess.run([*shell, f"{mount} true"], check=False).returncode:
+        pytest.skip("root writes everywhere, and nothing can be mounted here")
+    environment = {**os.environ, "PYTHONPATH": str(site), "HOME": str(home)}
+    environment.pop("XDG_CACHE_HOME", None)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    done = subprocess.run(
+        [*shell, command],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for path in (*site.rglob("*"), site, home):
+        if path.is_dir():
+            path.chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "groove.mid").read_bytes().startswith(b"MThd")
+    assert sorted(path.relative_to(site) for path in site.rglob("*")) == before
+    assert list(home.iterdir()) == []

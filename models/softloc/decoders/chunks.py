@@ -137,10 +137,12 @@ def _judge(file: BinaryIO, name: str, sound: _Sound, order: str) -> Container:
     ):
         return Container(name, header_s=header_s, tags=tags)
     limit = (1 << 8 * sound.size_bytes) - 1
-    header = bytearray(read_at(file, 0, sound.start))
-    place = slice(sound.size_offset, sound.size_offset + sound.size_bytes)
-    header[place] = min(there, limit).to_bytes(sound.size_bytes, order)  # type: ignore[arg-type]
-    pieces = (Piece.of(bytes(header)), Piece(sound.start, size))
+    right_size = min(there, limit).to_bytes(sound.size_bytes, order)  # type: ignore[arg-type]
+    pieces = (
+        Piece(0, sound.size_offset),
+        Piece.of(right_size),
+        Piece(sound.size_offset + sound.size_bytes, size),
+    )
     if stated == 0:
         remark = "its header states a length of 0, as of a writer that streamed; all is read"
         return Container(name, tags=tags, pieces=pieces, remarks=(remark,))

@@ -123,6 +123,8 @@ def _check_file(path: Path) -> bool:
         raise AudioError(f"{path}: no such file") from error
     except OSError as error:
         raise AudioError(f"{path}: cannot be opened ({error.strerror})") from error
+    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+        raise AudioError(f"{path}: is a device, not a recording")
     is_regular = stat.S_ISREG(status.st_mode)
     if is_regular and not status.st_size:
         raise AudioError(f"{path}: is empty (0 bytes)")

@@ -11,6 +11,7 @@ OPUS_RATE_HZ = 48_000
 
 _TAIL_BYTES = 1 << 17  # a page has at most 65,307
 _END_OF_STREAM = 4
+_MAX_BLOCKS = 10_000
 _FLAC_TOTAL = slice(18, 26)  # rate, channels and bits stand in the upper 28 bits
 _TOTAL_MASK = (1 << 36) - 1
 #: FLAC never takes much more than the samples as they are; more means that the header is wrong.
@@ -82,7 +83,9 @@ def inspect_ogg(file: BinaryIO, start: int = 0) -> Container:
 def _metadata_bytes(file: BinaryIO, start: int) -> int:
     """Length of the blocks before the sound; pictures may take megabytes."""
     offset, size = start + 4, file_size(file)
-    while offset + 4 <= size:
+    for _ in range(_MAX_BLOCKS):
+        if offset + 4 > size:
+            break
         head = read_at(file, offset, 4)
         offset += 4 + int.from_bytes(head[1:4], "big")
         if head[0] & 0x80:

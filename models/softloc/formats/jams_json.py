@@ -173,7 +173,7 @@ def parse_jams(document: object, path: Path) -> tuple[list[Onset], Provenance]:
     annotations = values.parts("annotations")
     wanted = [each for each in annotations if each.get("namespace") in ("onset", "note_midi")]
     if annotations and not wanted:
-        present = sorted({str(each.get("namespace")) for each in annotations})
+        present = sorted({" ".join(str(each.get("namespace")).split()) for each in annotations})
         raise NotLabelsError(
             f"{path}: holds no annotation of namespace onset or note_midi, but {', '.join(present)}"
         )
@@ -196,7 +196,8 @@ def _parse_provenance(values: Values) -> Provenance:
 
 
 def _parse_annotation(annotation: Values) -> Iterator[Onset]:
-    annotator = annotation.part("annotation_metadata").part("annotator").get("name")
+    who = annotation.part("annotation_metadata").part("annotator")
+    annotator = who.text("name") if isinstance(who.get("name"), str) else who.get("name")
     ours = annotation.part("sandbox").part("softloc")
     label, note = ours.text("class"), ours.whole("midi_note")
     pitched = annotation.get("namespace") == "note_midi"

@@ -137,5 +137,8 @@ class Values:
 
 
 def _short(value: object) -> str:
-    text = "nothing" if value is None else json.dumps(value)
+    try:
+        text = "nothing" if value is None else json.dumps(value)
+    except RecursionError:  # deeper than it was to be read
+        text = "values nested too deeply"
     return text if len(text) <= 40 else text[:40] + "…"

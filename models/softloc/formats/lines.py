@@ -56,10 +56,7 @@ def read_text(path: Path) -> str:
     AnnotationError
         If the file is missing or is no UTF-8 text (a spreadsheet's UTF-16, most likely).
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise AnnotationError(f"cannot read {path}: {error.strerror or error}") from error
+    content = read_content(path)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -68,6 +65,22 @@ def read_text(path: Path) -> str:
     if "\0" in text:
         _refuse_encoding(path, content, content.index(0))
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_content(path: Path) -> bytes:
+    """All bytes of a label file or of a pipe; of a device, which may never end, none.
+
+    Raises
+    ------
+    AnnotationError
+        If it cannot be read.
+    """
+    if path.is_char_device() or path.is_block_device():
+        raise AnnotationError(f"cannot read {path}: it is a device")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise AnnotationError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _refuse_encoding(path: Path, content: bytes, byte: int) -> NoReturn:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from xml.parsers import expat
 
 from softloc.errors import AnnotationError
-from softloc.formats.lines import fail
+from softloc.formats.lines import fail, read_content
 
 
 @dataclass(slots=True)
@@ -76,10 +76,7 @@ def read_xml(path: Path) -> Element:
     AnnotationError
         If it is missing, no XML, or declares an entity; the message names file and line.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise AnnotationError(f"cannot read {path}: {error.strerror or error}") from error
+    content = read_content(path)
     if content.startswith(b"BZh"):
         raise AnnotationError(
             f"{path} is compressed, as sessions of Sonic Visualiser are: export the layer of its "
@@ -95,6 +92,7 @@ class _Reader:
         self._path = path
         self._top = Element("", {}, 0)
         self._open = [self._top]
+        self._texts: list[list[str]] = [[]]  # joined once: a layer has a million pieces
         parser = expat.ParserCreate()
         parser.buffer_text = True
         parser.StartElementHandler = self._start
@@ -118,12 +116,13 @@ class _Reader:
         element = Element(name, attributes, self._parser.CurrentLineNumber)
         self._open[-1].children.append(element)
         self._open.append(element)
+        self._texts.append([])
 
     def _end(self, _: str) -> None:
-        self._open.pop()
+        self._open.pop().text = "".join(self._texts.pop())
 
     def _data(self, text: str) -> None:
-        self._open[-1].text += text
+        self._texts[-1].append(text)
 
     def _refuse_entity(self, name: str, *_: Any) -> NoReturn:
         fail(

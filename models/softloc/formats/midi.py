@@ -25,6 +25,7 @@ import mido
 
 from softloc.errors import AnnotationError, SettingsError
 from softloc.events import Onset, sort_onsets
+from softloc.formats.lines import read_content
 from softloc.vocabulary import (
     KNOWN_OTHER_NOTES,
     OTHER,
@@ -102,10 +103,10 @@ def read_midi(path: Path, note_map: NoteMap | None = None) -> list[Onset]:
 
 
 def _load(path: Path) -> mido.MidiFile:
+    content = read_content(path)
     try:
-        midi = mido.MidiFile(path)
-    except FileNotFoundError as error:
-        raise AnnotationError(f"cannot read {path}: {error.strerror}") from error
+        # Not the file itself: a header that claims gigabytes would have them allocated.
+        midi = mido.MidiFile(file=io.BytesIO(content))
     except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
         reason = str(error) or "it ends too early"
         raise AnnotationError(f"{path} is not a readable MIDI file: {reason}") from error

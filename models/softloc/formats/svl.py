@@ -18,11 +18,12 @@ from xml.sax.saxutils import quoteattr
 
 from softloc.errors import AnnotationError, SettingsError
 from softloc.events import Onset
-from softloc.formats.lines import UNNAMED, NotLabelsError, fail, parse_number
+from softloc.formats.lines import UNNAMED, NotLabelsError, fail, located, parse_number
 from softloc.formats.markup import Element, read_xml
 from softloc.formats.provenance import Provenance
 
 _PLACEHOLDER = "New Point"
+_MAX_FRAME = 1 << 53  # beyond it samples are counted no longer
 
 _LAYER = (
     '    <layer id="2" type="timeinstants" name="softloc" model="1" plotStyle="0" '
@@ -50,7 +51,7 @@ def render_svl(onsets: Sequence[Onset], provenance: Provenance, comment: str | N
     SettingsError
         If the sample rate is unknown.
     AnnotationError
-        If a label holds a character that XML has no place for.
+        If a label holds a character that XML has no place for, or a time is beyond all recordings.
     """
     rate_hz = provenance.sample_rate_hz
     if not rate_hz:
@@ -58,7 +59,7 @@ def render_svl(onsets: Sequence[Onset], provenance: Provenance, comment: str | N
             "a Sonic Visualiser layer counts in samples of the recording: its sample rate must be "
             "known (softloc convert --audio or --sample-rate)"
         )
-    frames = [round(onset.time_s * rate_hz) for onset in onsets]
+    frames = [_frame(onset, rate_hz) for onset in onsets]
     points = [
         f'      <point frame="{frame}" label={_attribute(onset)}/>'
         for frame, onset in zip(frames, onsets, strict=True)
@@ -87,6 +88,16 @@ def render_svl(onsets: Sequence[Onset], provenance: Provenance, comment: str | N
         "</sv>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _frame(onset: Onset, rate_hz: float) -> int:
+    frame = onset.time_s * rate_hz
+    if not abs(frame) < _MAX_FRAME:
+        raise AnnotationError(
+            f"the {onset.label} at {onset.time_s:.6g} s is too late for a Sonic Visualiser layer: "
+            "are the times in milliseconds?"
+        )
+    return round(frame)
 
 
 def _attribute(onset: Onset) -> str:
@@ -155,4 +166,5 @@ def _rate_hz(model: Element, path: Path) -> float:
 def _parse_point(point: Element, rate_hz: float, path: Path) -> Onset:
     frame = parse_number(point.attributes.get("frame", ""), "frame", path, point.line)
     label = point.attributes.get("label", "").strip()
-    return Onset(frame / rate_hz, UNNAMED if label in ("", _PLACEHOLDER) else label)
+    with located(path, point.line):
+        return Onset(frame / rate_hz, UNNAMED if label in ("", _PLACEHOLDER) else label)

@@ -156,7 +156,10 @@ def _refuse_without_times(names: Sequence[str], header: Line, path: Path) -> NoR
 
 
 def _header_names(text: str) -> list[str]:
-    fields = next(csv.reader([text], delimiter=_delimiter(text)))
+    try:
+        fields = next(csv.reader([text], delimiter=_delimiter(text)))
+    except csv.Error:  # a field too long to be a name
+        return []
     return [name.strip().lower() for name in fields]
 
 

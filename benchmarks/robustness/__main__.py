@@ -1,0 +1,129 @@
+"""Command line of the campaigns; see ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shlex
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from benchmarks.robustness.campaign import (
+    COUNTS,
+    Limits,
+    Order,
+    has_atheris,
+    parse_order,
+    run_campaign,
+    work,
+)
+from benchmarks.robustness.records import RESULTS, append_record
+
+FINDINGS = Path("runs") / "robustness"
+FUZZED = ("text", "midi", "checkpoints", "audio")
+DISTURBED = ("transcription", "batch", "training")
+
+
+def main() -> None:
+    """Run one campaign and append its line to the results."""
+    if sys.argv[1:2] == ["worker"]:
+        work(parse_order(sys.argv[2:]))
+        return
+    arguments = _parser().parse_args()
+    arguments.run(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    fuzz = commands.add_parser("fuzz", help="give a reader damaged files")
+    fuzz.add_argument("target", choices=FUZZED)
+    fuzz.add_argument("--minutes", type=float, default=math.inf, help="for how long")
+    fuzz.add_argument("--inputs", type=int, default=sys.maxsize, help="how many at most")
+    fuzz.add_argument("--engine", choices=("auto", "atheris", "mutations"), default="auto")
+    fuzz.add_argument("--findings", type=Path, default=FINDINGS, help="folder for what broke")
+    fuzz.set_defaults(run=_fuzz)
+    faults = commands.add_parser("faults", help="kill, interrupt and starve a command")
+    faults.add_argument("subject", choices=DISTURBED)
+    faults.add_argument("--faults", default="kill,interrupt,disk", help="which, with commas")
+    faults.add_argument("--times", type=int, default=50, help="trials of each")
+    faults.set_defaults(run=_faults)
+    for command in (fuzz, faults):
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--results", type=Path, default=RESULTS, help="file to append to")
+    return parser
+
+
+def _fuzz(arguments: argparse.Namespace) -> None:
+    if math.isinf(arguments.minutes) and arguments.inputs == sys.maxsize:
+        sys.exit("say how much: --minutes or --inputs")
+    guided = {"auto": has_atheris(), "atheris": True, "mutations": False}[arguments.engine]
+    engine = "atheris" if guided else "mutations"
+
+    def order(folder: Path, gone_s: float, n_done: int, number: int) -> Order:
+        return Order(
+            arguments.target,
+            60 * arguments.minutes - gone_s,
+            arguments.inputs - n_done if guided else arguments.inputs * (n_done < arguments.inputs),
+            arguments.seed + number,
+            engine,
+            folder,
+            arguments.findings,
+        )
+
+    began_s, began = time.monotonic(), time.time()
+    counts = run_campaign(order)
+    for story in sorted(arguments.findings.glob(f"{arguments.target}-*.story")):
+        if story.stat().st_mtime >= began:
+            print(f"{story.stem}: {story.read_text(encoding='utf-8').splitlines()[0]}")
+    limits = Limits()
+    append_record(
+        _command(),
+        arguments.results,
+        campaign=f"fuzz {arguments.target}",
+        engine=engine,
+        seed=arguments.seed,
+        seconds=round(time.monotonic() - began_s, 1),
+        limit_seconds=limits.seconds,
+        limit_mib=limits.bytes >> 20,
+        **{name: counts[name] for name in COUNTS},
+    )
+    _finish(counts, ("crashes", "hangs", "over_memory"))
+
+
+def _faults(arguments: argparse.Namespace) -> None:
+    from benchmarks.robustness.faults import run_faults  # noqa: PLC0415 - slow, workers need none
+
+    began_s = time.monotonic()
+    names = arguments.faults.split(",")
+    counts, problems = run_faults(arguments.subject, names, arguments.times, arguments.seed)
+    append_record(
+        _command(),
+        arguments.results,
+        campaign=f"faults {arguments.subject}",
+        seed=arguments.seed,
+        seconds=round(time.monotonic() - began_s, 1),
+        **{name: dict(count) for name, count in counts.items()},
+    )
+    for problem in problems:
+        print(problem)
+    for name, count in counts.items():
+        print(f"{name}: {count['survived']} of {count['injected']} survived")
+    if problems:
+        sys.exit(1)
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "benchmarks.robustness", *sys.argv[1:]])
+
+
+def _finish(counts: Counter[str], bad: tuple[str, ...]) -> None:
+    print(", ".join(f"{name} {count}" for name, count in counts.items()))
+    if any(counts[name] for name in bad):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,301 @@
+"""Work that is killed, interrupted, or runs out of disk at random moments.
+
+Conventions
+-----------
+- A subject is a command whose result is known from a run that nobody disturbed. Every trial starts
+  in a new folder, where an old result stands, disturbs the command once, looks at what is there,
+  and lets it go on: with ``--resume``, ``--skip-existing``, or just again.
+- *Survived* means: every file of a result is the old one or the whole new one; after Ctrl-C nothing
+  else is left, the exit code is 130 and there is no traceback; no process goes on; and in the end
+  the result is that of the undisturbed run, bit for bit.
+- A moment is drawn evenly from the time that the undisturbed run took; a disk is full after a
+  number of bytes drawn evenly up to the largest file of the result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+
+from benchmarks.recordings import RATE_HZ, clicks
+from softloc.checkpoints import load_checkpoint
+
+MODEL = Path(__file__).resolve().parents[2] / "tests" / "golden" / "checkpoint-format1.safetensors"
+_MODEL = ("-m", str(MODEL), "--note-map", "door slam=40")
+OLD = b"old\n"
+FAULTS = ("kill", "interrupt", "disk")
+
+#: How long the processes of a command that was killed may take to notice.
+_GRACE_S = 10.0
+_LIMIT_S = 300.0
+
+Files = Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A command that is disturbed.
+
+    Attributes
+    ----------
+    prepare : callable
+        Make its input in a folder.
+    arguments : callable
+        Its command line, from the folders of input and output, and whether it is to go on.
+    old : tuple of str
+        Names of old results that stand in its output folder.
+    results : callable
+        What must agree in the end, from the output folder.
+    """
+
+    prepare: Callable[[Path], None]
+    arguments: Callable[[Path, Path, bool], Sequence[str]]
+    old: tuple[str, ...]
+    results: Callable[[Path], Files]
+
+
+def _write_songs(folder: Path) -> None:
+    for number in range(6):
+        times_s = tuple(0.2 + 0.1 * number + 0.5 * hit for hit in range(8))
+        soundfile.write(folder / f"song {number}.wav", clicks(times_s, 5.0), RATE_HZ)
+
+
+def _write_corpus(folder: Path) -> None:
+    rows = ["file,time_s,label"]
+    for number in range(3):
+        times_s = tuple(0.2 + 0.1 * number + 0.5 * hit for hit in range(8))
+        soundfile.write(folder / f"take{number}.wav", clicks(times_s, 5.0), RATE_HZ)
+        rows += [f"take{number}.wav,{time_s:.6f},KD" for time_s in times_s]
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+
+
+def _transcribe(source: Path, out: Path, _: bool) -> Sequence[str]:
+    song = str(source / "song 0.wav")
+    return ["transcribe", song, *_MODEL, "-o", str(out / "song.mid")]
+
+
+def _transcribe_all(source: Path, out: Path, goes_on: bool) -> Sequence[str]:
+    shape = [*_MODEL, "-o", str(out), "-f", "mid,json", "-j", "2"]
+    existing = "--skip-existing" if goes_on else "--overwrite"
+    return ["transcribe", str(source), *shape, existing, "--log-json", str(out / "log.jsonl")]
+
+
+def _train(source: Path, out: Path, goes_on: bool) -> Sequence[str]:
+    model = out / "model.safetensors"
+    starts = "--resume" if goes_on and model.with_suffix(".state").exists() else "--overwrite"
+    shape = ["--size", "small", "--steps", "12", "--batch-size", "2", "--window", "1", "-q"]
+    labels = ["--labels", str(source / "labels.csv"), "-o", str(model)]
+    return ["train", *labels, *shape, "--save-every", "0", "--threads", "1", "-d", "cpu", starts]
+
+
+def _files(out: Path) -> Files:
+    results = (path for path in sorted(out.iterdir()) if path.suffix in (".mid", ".json"))
+    return {path.name: path.read_bytes() for path in results if not path.name.startswith(".")}
+
+
+def _weights(out: Path) -> Files:
+    path = out / "model.safetensors"
+    if not path.exists() or path.read_bytes() == OLD:
+        return {}
+    network = load_checkpoint(path).network
+    return {name: tensor.numpy().tobytes() for name, tensor in network.state_dict().items()}
+
+
+SUBJECTS: Mapping[str, Subject] = {
+    "transcription": Subject(_write_songs, _transcribe, ("song.mid",), _files),
+    "batch": Subject(_write_songs, _transcribe_all, ("song 3.mid", "song 5.json"), _files),
+    "training": Subject(_write_corpus, _train, ("model.safetensors",), _weights),
+}
+
+
+class Campaign:
+    """Trials of one subject.
+
+    Parameters
+    ----------
+    subject : Subject
+        What is disturbed.
+    seed : int
+        Of all draws.
+    folder : Path
+        For everything.
+    """
+
+    def __init__(self, subject: Subject, seed: int, folder: Path) -> None:
+        self.subject = subject
+        self.rng = random.Random(seed)  # noqa: S311 - no secret
+        self.folder = folder
+        self.source = folder / "source"
+        self.source.mkdir()
+        subject.prepare(self.source)
+        out = self._new_folder("undisturbed")
+        code, said = self._run(out, goes_on=False)  # the first run also warms the disk
+        shutil.rmtree(out)
+        if code:
+            raise RuntimeError(f"undisturbed it ended with {code}: {said}")
+        out = self._new_folder("undisturbed")
+        began_s = time.monotonic()
+        self._run(out, goes_on=False)
+        self.seconds = time.monotonic() - began_s
+        self.wanted = subject.results(out)
+        self.largest = max(path.stat().st_size for path in out.iterdir())
+
+    def trial(self, fault: str, number: int) -> list[str]:
+        """Disturb the command once; what is wrong after it."""
+        out = self._new_folder(f"{fault}{number}")
+        problems = list(self._disturb(out, fault))
+        code, said = self._run(out, goes_on=True)
+        if code:
+            problems.append(f"going on ended with {code}: {said[-200:]}")
+        elif self.subject.results(out) != self.wanted:
+            # A batch goes on past results that exist, old ones too.
+            skipped = {n for n, content in self.subject.results(out).items() if content == OLD}
+            different = {
+                name
+                for name in self.wanted
+                if name not in skipped and self.subject.results(out).get(name) != self.wanted[name]
+            }
+            problems += [f"another result in the end: {name}" for name in sorted(different)]
+        shutil.rmtree(out)
+        return problems
+
+    def _new_folder(self, name: str) -> Path:
+        out = self.folder / name
+        out.mkdir()
+        for old in self.subject.old:
+            (out / old).write_bytes(OLD)
+        return out
+
+    def _run(self, out: Path, *, goes_on: bool) -> tuple[int, str]:
+        with self._started(out, goes_on=goes_on) as process:
+            _, said = process.communicate(timeout=_LIMIT_S)
+            return process.returncode, said
+
+    @contextlib.contextmanager
+    def _started(
+        self, out: Path, *, goes_on: bool, max_bytes: int | None = None
+    ) -> Iterator[subprocess.Popen[str]]:
+        def limit() -> None:
+            if max_bytes is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))
+
+        arguments = self.subject.arguments(self.source, out, goes_on)
+        with subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "softloc_cli", *arguments],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            start_new_session=True, preexec_fn=limit,  # noqa: PLW1509 - no other thread here
+        ) as process:  # fmt: skip
+            yield process
+
+    def _disturb(self, out: Path, fault: str) -> Iterator[str]:
+        max_bytes = self.rng.randrange(self.largest) if fault == "disk" else None
+        with self._started(out, goes_on=False, max_bytes=max_bytes) as process:
+            if fault != "disk":
+                time.sleep(self.rng.uniform(0.0, self.seconds))
+                # Ctrl-C reaches all processes of a terminal, kill -9 the one that is named.
+                if fault == "kill":
+                    process.kill()
+                else:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGINT)
+            _, said = process.communicate(timeout=_LIMIT_S)
+            yield from self._judge_ending(fault, process.returncode, said)
+            yield from _still_running(process.pid)
+        yield from self._judge_files(out, fault)
+
+    def _judge_ending(self, fault: str, code: int, said: str) -> Iterator[str]:
+        # -SIGINT: interrupted before a line of ours ran, as Python itself ends then.
+        allowed = {
+            "kill": (0, -signal.SIGKILL),
+            "interrupt": (0, 130, -signal.SIGINT),
+            "disk": (0, 1, 3),
+        }[fault]
+        if code not in allowed:
+            yield f"exit code {code}: {said[-300:]}"
+        if "Traceback" in said and code != -signal.SIGINT:
+            yield f"a traceback: {said[-300:]}"
+
+    def _judge_files(self, out: Path, fault: str) -> Iterator[str]:
+        for name, content in self.subject.results(out).items():
+            if name in self.wanted and content not in (OLD, self.wanted[name]):
+                yield f"{name} is neither the old nor the new result"
+        for path in out.iterdir():
+            if path.name.startswith(".") and fault != "kill":
+                yield f"{path.name} is left"
+            if path.name == "log.jsonl":
+                yield from _broken_lines(path, fault)
+
+
+def _broken_lines(path: Path, fault: str) -> Iterator[str]:
+    *lines, rest = path.read_text(encoding="utf-8").split("\n")
+    if rest and fault != "disk":
+        yield "the log ends within a line"
+    for line in lines:
+        try:
+            json.loads(line)
+        except ValueError:
+            yield f"the log holds {line!r}"
+
+
+def _still_running(session: int) -> Iterator[str]:
+    """Tell whether processes of a session outlive its leader by more than a few seconds."""
+    deadline_s = time.monotonic() + _GRACE_S
+    while time.monotonic() < deadline_s:
+        try:
+            os.killpg(session, 0)
+        except (ProcessLookupError, PermissionError):
+            return
+        time.sleep(0.2)
+    os.killpg(session, signal.SIGKILL)
+    yield "processes go on"
+
+
+def run_faults(
+    name: str, faults: Sequence[str], times: int, seed: int
+) -> tuple[dict[str, Counter[str]], list[str]]:
+    """Disturb a subject so many times with each fault.
+
+    Parameters
+    ----------
+    name : str
+        In `SUBJECTS`.
+    faults : sequence of str
+        Of `FAULTS`.
+    times : int
+        Trials of each.
+    seed : int
+        Of all draws.
+
+    Returns
+    -------
+    counts : dict
+        ``injected`` and ``survived`` of each fault.
+    problems : list of str
+        What went wrong, in words.
+    """
+    counts = {fault: Counter[str]() for fault in faults}
+    problems = []
+    with tempfile.TemporaryDirectory(prefix="softloc-faults-") as folder:
+        campaign = Campaign(SUBJECTS[name], seed, Path(folder))
+        for fault in faults:
+            for number in range(times):
+                found = campaign.trial(fault, number)
+                counts[fault]["injected"] += 1
+                counts[fault]["survived"] += not found
+                problems += [f"{fault} {number}: {problem}" for problem in found]
+    return counts, problems

@@ -1,0 +1,70 @@
+"""Nothing asks the network: what runs, runs in a cellar."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from clicks import write_corpus
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Refuses what leads out of the machine, before any module of ours is imported.
+GUARD = """
+import sys
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto",
+                 "urllib.Request"):
+        raise SystemExit(f"the network was asked: {event} {arguments}")
+sys.addaudithook(refuse)
+from softloc_cli.app import main
+sys.argv = ["softloc", *sys.argv[1:]]
+main()
+"""
+
+
+def without_network() -> list[str]:
+    """What to put before a command so that it has no network at all; nothing where that fails."""
+    prefix = ["unshare", "--user", "--map-root-user", "--net"]
+    if shutil.which("unshare") and not subprocess.run([*prefix, "true"], check=False).returncode:
+        return prefix
+    return []
+
+
+def run(*arguments: object, prefix: Sequence[str] = ()) -> str:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", GUARD, *map(str, arguments)],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_the_guard_sees_a_request() -> None:
+    code = GUARD.replace("from softloc_cli", "import socket; socket.getaddrinfo('a.b', 80)\n#")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "the network was asked: socket.getaddrinfo" in done.stderr
+
+
+def test_transcribing_needs_no_network(tmp_path: Path) -> None:
+    out = tmp_path / "a.mid"
+    run("transcribe", ROOT / "examples" / "groove.flac", "-o", out, prefix=without_network())
+    assert out.read_bytes().startswith(b"MThd")
+
+
+@pytest.mark.slow
+def test_training_and_pages_need_no_network(tmp_path: Path) -> None:
+    table = write_corpus(tmp_path / "corpus", n_recordings=2, duration_s=4.0)
+    model, page = tmp_path / "a.safetensors", tmp_path / "page.html"
+    few = ("--size", "small", "--steps", "2", "--batch-size", "2", "--window", "1", "-d", "cpu")
+    run("train", "--labels", table, "-o", model, *few, prefix=without_network())
+    run("evaluate", table, table, "--html", f"{page}/", prefix=without_network())
+    assert model.exists()
+    text = (page / "index.html").read_text()
+    assert "https://" not in text.replace("https://github.com/leeoniya/uPlot", "")

@@ -1,0 +1,64 @@
+"""Files of earlier versions are read for ever; those of later ones are refused by name."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from softloc.checkpoints import FORMAT_VERSION, load_checkpoint, load_training_state
+from softloc.errors import CheckpointError
+from softloc.formats import read_onsets
+from softloc.pipeline import Transcriber
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("version", range(1, FORMAT_VERSION + 1))
+def test_model_of_every_format_loads_and_answers_as_it_did(version: int) -> None:
+    path = GOLDEN / f"checkpoint-format{version}.safetensors"
+    golden = runpy.run_path(str(GOLDEN / "new_checkpoint.py"))
+    transcriber = Transcriber(load_checkpoint(path), "cpu")
+    found = transcriber.transcribe(golden["golden_signal"](), golden["RATE_HZ"])
+    wanted = read_onsets(path.with_suffix(".json"))
+    assert len(wanted) == 2 * len(golden["TIMES_S"])
+    assert [(o.label, o.midi_note) for o in found] == [(o.label, o.midi_note) for o in wanted]
+    for name, tolerance in (("time_s", 1e-4), ("confidence", 1e-3), ("time_std_s", 1e-4)):
+        values = [getattr(onset, name) for onset in found]
+        assert values == pytest.approx([getattr(onset, name) for onset in wanted], abs=tolerance)
+    for onset, was in zip(found, wanted, strict=True):
+        assert (onset.velocity is None) == (was.velocity is None)
+        assert abs((onset.velocity or 0) - (was.velocity or 0)) <= 1
+
+
+def test_golden_model_has_every_part() -> None:
+    checkpoint = load_checkpoint(GOLDEN / f"checkpoint-format{FORMAT_VERSION}.safetensors")
+    assert checkpoint.velocity is not None
+    assert checkpoint.settings.network.lstm_delay_frames
+    assert checkpoint.settings.network.batch_norm
+    assert checkpoint.settings.midi_notes == (36, None)
+    assert checkpoint.record == {"licence": "MIT"}
+
+
+def test_newer_format_is_refused_whatever_else_it_holds(tmp_path: Path) -> None:
+    """Nothing but the version may be relied on in a format that is not known yet."""
+    path = tmp_path / "new.safetensors"
+    with safe_open(GOLDEN / "checkpoint-format1.safetensors", framework="pt") as file:
+        tensors = {"all.new": file.get_tensor("network.output.bias")}
+    header = {"softloc_format": FORMAT_VERSION + 1, "network": ["unheard", "of"]}
+    save_file(tensors, path, metadata={"softloc": json.dumps(header)})
+    with pytest.raises(CheckpointError, match=r"format 2 is newer .* upgrade softloc"):
+        load_checkpoint(path)
+
+
+def test_training_state_of_another_program_is_refused(tmp_path: Path) -> None:
+    import torch
+
+    path = tmp_path / "a.state"
+    torch.save([1, 2], path)
+    with pytest.raises(CheckpointError, match="not the state of a training"):
+        load_training_state(path)
