@@ -14,11 +14,12 @@ LIBRARY = ROOT / "models" / "softloc"
 COMMANDS = ROOT / "softloc_cli"
 
 LAYERS = (
-    {"errors", "timebase", "files", "note_maps"},
+    {"errors", "timebase", "files", "history", "note_maps"},
     {"events", "vocabulary", "network", "loss", "decoders"},
     {"formats", "perturb", "evaluation", "audio", "losses"},
     {"features", "decoding", "velocity", "audio_store", "rendering", "diagnosis", "report"},
     {"presets", "checkpoints", "inference", "datasets", "batches"},
+    {"streaming"},
     {"pipeline", "velocity_fitting"},
     {"training"},
 )
