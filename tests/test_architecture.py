@@ -18,7 +18,7 @@ LAYERS = (
     {"events", "vocabulary", "network", "loss", "decoders"},
     {"formats", "perturb", "evaluation", "audio", "losses"},
     {"features", "decoding", "velocity", "audio_store", "rendering", "diagnosis", "report"},
-    {"presets", "checkpoints", "inference", "datasets", "batches"},
+    {"presets", "checkpoints", "inference", "datasets", "batches", "spool"},
     {"streaming"},
     {"pipeline", "velocity_fitting"},
     {"training"},

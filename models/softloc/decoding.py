@@ -239,12 +239,14 @@ class PointReader:
     def _judge(self, found: list[_Shares]) -> None:
         """Go through the frames that are new, from decision to decision."""
         first, end = self._judged, self._mass.end
-        sums = np.convolve(self._mass.view(first - len(self._window) + 1, end), self._window, "valid")
+        sums = np.convolve(
+            self._mass.view(first - len(self._window) + 1, end), self._window, "valid"
+        )
         quiet = sums <= QUIET
         while self._judged < end:
             changes = quiet[self._judged - first :] != self._is_quiet
             change = self._judged + int(changes.argmax()) if changes.any() else end
-            decision = min(change, max(self._next_decision(), self._judged))
+            decision = min(change, max(self._next_decision(end), self._judged))
             if decision >= end:
                 self._judged = end
                 return
@@ -258,11 +260,12 @@ class PointReader:
                 self._look(decision + 1)
                 self._decide(decision + 1, found)
 
-    def _next_decision(self) -> float:
+    def _next_decision(self, end: int) -> int:
+        """Frame that comes next, unless it gets loud or quiet before; `end` where there is none."""
         if not self._is_quiet:
             return self._next_look
         points = self._search.points
-        return self._certain_after(max(points)) - 1 if points else math.inf
+        return self._certain_after(max(points)) - 1 if points else end
 
     def _wake(self, frame: int) -> None:
         self._taken = self.decided_frames
