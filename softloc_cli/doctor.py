@@ -159,7 +159,7 @@ def _versions() -> dict[str, str]:
 def _devices() -> dict[str, str]:
     import torch
 
-    from softloc.pipeline import choose_device
+    from softloc.engines import choose_device
 
     found = {"cpu": platform.processor() or platform.machine()}
     for index in range(torch.cuda.device_count()):
@@ -178,7 +178,8 @@ def _threads() -> dict[str, str | int]:
 
 def _models() -> dict[str, tuple[str, bool]]:
     """State of every shipped model in words, and whether it is as shipped."""
-    from softloc.checkpoints import load_checkpoint, pretrained_index
+    from softloc.checkpoints import load_checkpoint
+    from softloc.model_files import pretrained_index
 
     found = {}
     for name, entry in pretrained_index().items():

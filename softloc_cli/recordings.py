@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import typer
 
+from softloc.engines.choice import AUTO
 from softloc.errors import SettingsError, SoftLocError
 from softloc.events import sort_onsets
 from softloc.files import file_sha256, readable_name, remove_unfinished
@@ -36,8 +37,8 @@ from softloc_cli.report_files import write_transcription_checks
 from softloc_cli.report_options import CheckFiles
 
 if TYPE_CHECKING:
-    from softloc.checkpoints import ModelSettings
     from softloc.events import Onset
+    from softloc.model_files import ModelSettings
     from softloc.pipeline import LongTranscription
 
 #: Tables, whose first line is what other programs expect there: no comment.
@@ -67,8 +68,10 @@ class Recipe:
         Tempo of MIDI files.
     time_offset_s : float
         Added to every time; no event comes before 0.
+    engine : str
+        As `softloc.pipeline.load` takes it.
     n_threads : int or None
-        Threads to compute with; None leaves that to PyTorch.
+        Threads to compute with; None leaves that to the engine.
     """
 
     model: str
@@ -78,6 +81,7 @@ class Recipe:
     classes: str | None
     tempo_bpm: float
     time_offset_s: float
+    engine: str = AUTO
     n_threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -126,12 +130,8 @@ class Session:
     def __init__(self, recipe: Recipe) -> None:
         from softloc.pipeline import load
 
-        if recipe.n_threads is not None:
-            import torch
-
-            torch.set_num_threads(recipe.n_threads)
         self._recipe = recipe
-        self._transcriber = load(recipe.model, recipe.device)
+        self._transcriber = load(recipe.model, recipe.device, recipe.engine, recipe.n_threads)
         self._fold = fold_classes(self._transcriber.settings.classes, recipe.classes)
         if MIDI in recipe.formats:
             _check_notes(self._transcriber.settings, self._fold, recipe.notes)
@@ -265,9 +265,9 @@ def written_classes(recipe: Recipe) -> tuple[str, ...]:
     SettingsError, CheckpointError
         As from `Session`.
     """
-    from softloc.checkpoints import load_checkpoint
+    from softloc.model_files import read_model
 
-    fold = fold_classes(load_checkpoint(recipe.model).settings.classes, recipe.classes)
+    fold = fold_classes(read_model(recipe.model).settings.classes, recipe.classes)
     return tuple(dict.fromkeys(label for label in fold.values() if label is not None))
 
 

@@ -68,7 +68,7 @@ def train(
         import torch
 
         from softloc.datasets import build_dataset, check_audio, set_annotator_softness
-        from softloc.pipeline import choose_device
+        from softloc.engines import choose_device
         from softloc.training import fit, record_path
         from softloc_cli.train_display import TrainingDisplay
 
@@ -173,7 +173,7 @@ def _parse_annotators(texts: list[str]) -> dict[str, float]:
 
 
 def _check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
-    from softloc.checkpoints import MODEL_SUFFIX
+    from softloc.model_files import MODEL_SUFFIX
     from softloc.training import record_path, state_path
 
     if output.suffix != MODEL_SUFFIX:

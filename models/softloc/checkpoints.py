@@ -1,83 +1,35 @@
-"""Model files: one ``.safetensors`` with everything that is needed to use the model.
+"""Models as PyTorch modules, and the states of trainings.
 
-Conventions
------------
-- The header's metadata holds one JSON object under ``softloc``: format version, settings of
-  features and network, classes, and the record of the training. Loading runs no code.
-- A model is given by name (shipped, listed in ``index.json``, SHA-256 checked at every load) or by
-  path.
-- Whether a model estimates velocities, its tensors say: those under ``velocity.`` are optional.
-- Training states are separate files (`save_training_state`), read with ``weights_only=True``.
+A model file is read by `softloc.model_files`. Training states are separate files
+(`save_training_state`), read with ``weights_only=True``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
-from softloc.errors import CheckpointError, SettingsError
-from softloc.features import FeatureSettings, LogMel
-from softloc.files import atomic_path, file_sha256
-from softloc.network import ConvStage, NetworkSettings, OnsetNetwork
+from softloc.errors import CheckpointError
+from softloc.features import LogMel
+from softloc.files import atomic_path
+from softloc.model_files import (
+    FORMAT_VERSION,
+    METADATA_KEY,
+    ModelFile,
+    ModelSettings,
+    read_model,
+)
+from softloc.network import OnsetNetwork
 from softloc.velocity import VelocityReadOut
-from softloc.vocabulary import nearest_hint, note_of_label
-
-FORMAT_VERSION = 1
-MODEL_SUFFIX = ".safetensors"
-_METADATA_KEY = "softloc"
-_VELOCITY = "velocity"
-_PRETRAINED = "softloc.pretrained"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSettings:
-    """All that defines a model apart from its weights.
-
-    Attributes
-    ----------
-    features : FeatureSettings
-        What the network sees.
-    network : NetworkSettings
-        Its shape.
-    classes : tuple of str
-        Label of each output.
-    midi_notes : tuple of (int or None)
-        Note that each class is written as; None for classes without one.
-    softness_ms : float
-        Softness that it was trained with; events are read off with the same (`softloc.decoding`).
-    event_mass : float
-        Probability mass that stands for one event.
-    """
-
-    features: FeatureSettings
-    network: NetworkSettings
-    classes: tuple[str, ...]
-    midi_notes: tuple[int | None, ...]
-    softness_ms: float
-    event_mass: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not len(self.classes) == len(self.midi_notes) == self.network.n_classes:
-            raise SettingsError(
-                f"{len(self.classes)} classes and {len(self.midi_notes)} MIDI notes for a network "
-                f"with {self.network.n_classes} outputs"
-            )
-        if self.features.n_bands != self.network.n_bands:
-            raise SettingsError(
-                f"the network expects {self.network.n_bands} bands, "
-                f"the features have {self.features.n_bands}"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +57,6 @@ class Checkpoint:
     velocity: VelocityReadOut | None = None
 
 
-def default_notes(classes: tuple[str, ...]) -> tuple[int | None, ...]:
-    """MIDI note of each class by its name; None where the name says none."""
-    return tuple(note_of_label(label) for label in classes)
-
-
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a model file, all or nothing.
 
@@ -124,7 +71,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "record": dict(checkpoint.record),
     }
     with atomic_path(path) as temporary:
-        save_file(_tensors(checkpoint), temporary, metadata={_METADATA_KEY: json.dumps(header)})
+        save_file(tensors_of(checkpoint), temporary, metadata={METADATA_KEY: json.dumps(header)})
 
 
 def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
@@ -133,7 +80,7 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     Parameters
     ----------
     name_or_path : str or Path
-        ``"drums"``, or a ``.safetensors`` file that `softloc train` wrote.
+        As for `softloc.model_files.read_model`.
 
     Raises
     ------
@@ -142,60 +89,40 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     CheckpointError
         If the file is damaged, not ours, or of a newer format.
     """
-    with verified_path(name_or_path) as path:
-        return _load_file(path)
+    model = read_model(name_or_path)
+    try:
+        return make_checkpoint(model)
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{name_or_path}: the model file is damaged ({error})") from error
 
 
-@contextlib.contextmanager
-def verified_path(name_or_path: str | Path) -> Iterator[Path]:
-    """Find the file of a model; that of a shipped one has the hash that the index says.
-
-    Parameters
-    ----------
-    name_or_path : str or Path
-        As for `load_checkpoint`.
-
-    Yields
-    ------
-    Path
-        The file; inside the block it exists.
+def make_checkpoint(model: ModelFile) -> Checkpoint:
+    """Make modules, in evaluation mode, of what a model file holds.
 
     Raises
     ------
-    SettingsError
-        If there is no such model.
-    CheckpointError
-        If the file of a shipped model is not the one that was shipped.
+    KeyError, RuntimeError
+        If its weights do not fit its settings.
     """
-    text = str(name_or_path)
-    index = pretrained_index()
-    if text in index:
-        entry = index[text]
-        with as_file(files(_PRETRAINED) / entry["file"]) as path:
-            _verify(path, entry["sha256"])
-            yield path
-        return
-    path = Path(name_or_path)
-    if not path.is_file():
-        raise SettingsError(
-            f"{text}: neither a model file nor a shipped model{nearest_hint(text, index)}"
-        )
-    yield path
+    log_mel = LogMel(model.settings.features)
+    network = OnsetNetwork(model.settings.network)
+    for part, module in (("log_mel", log_mel), ("network", network)):
+        module.load_state_dict({k: torch.from_numpy(v) for k, v in model.part(part).items()})
+    return Checkpoint(model.settings, log_mel.eval(), network.eval(), model.record, model.velocity)
 
 
-def pretrained_card(name: str) -> str | None:
-    """Card of a shipped model as Markdown: its data, scores, limits and licences."""
-    file = Path(pretrained_index()[name]["file"])
-    card = files(_PRETRAINED) / file.with_suffix(".md").name
-    return card.read_text(encoding="utf-8") if card.is_file() else None
-
-
-def pretrained_index() -> Mapping[str, Mapping[str, str]]:
-    """Shipped models: name to file, sha256, format and licence."""
-    index: dict[str, dict[str, str]] = json.loads(
-        (files(_PRETRAINED) / "index.json").read_text(encoding="utf-8")
-    )
-    return index
+def tensors_of(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
+    """Return all weights by the names that they have in a model file."""
+    modules = {"log_mel": checkpoint.log_mel, "network": checkpoint.network}
+    tensors: dict[str, NDArray[Any]] = {
+        f"{part}.{name}": tensor.detach().cpu().contiguous().numpy()
+        for part, module in modules.items()
+        for name, tensor in module.state_dict().items()
+    }
+    if checkpoint.velocity is not None:
+        for name, array in checkpoint.velocity.arrays().items():
+            tensors[f"velocity.{name}"] = np.ascontiguousarray(array)
+    return tensors
 
 
 def save_training_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -226,81 +153,3 @@ def load_training_state(path: Path) -> dict[str, Any]:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path}: the training state is damaged ({reason})") from error
     return state
-
-
-def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    parts = {
-        "log_mel": checkpoint.log_mel,
-        "network": checkpoint.network,
-        _VELOCITY: checkpoint.velocity,
-    }
-    return {
-        f"{part}.{name}": tensor.detach().cpu().contiguous()
-        for part, module in parts.items()
-        if module is not None
-        for name, tensor in module.state_dict().items()
-    }
-
-
-def _verify(path: Path, sha256: str) -> None:
-    found = file_sha256(path)
-    if found != sha256:
-        raise CheckpointError(
-            f"{path}: SHA-256 is {found}, the index says {sha256}; the installation is damaged, "
-            f"install softloc again"
-        )
-
-
-def _load_file(path: Path) -> Checkpoint:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a model file, or damaged ({error})") from error
-    if _METADATA_KEY not in metadata:
-        raise CheckpointError(f"{path}: a safetensors file, but not one that softloc wrote")
-    return _rebuild(path, metadata[_METADATA_KEY], tensors)
-
-
-def _rebuild(path: Path, header_text: str, tensors: Mapping[str, Tensor]) -> Checkpoint:
-    try:
-        header = json.loads(header_text)
-        version = header["softloc_format"]
-        if version > FORMAT_VERSION:
-            raise CheckpointError(
-                f"{path}: format {version} is newer than this softloc knows ({FORMAT_VERSION}); "
-                f"upgrade softloc"
-            )
-        settings = _parse_settings(header)
-        log_mel, network = LogMel(settings.features), OnsetNetwork(settings.network)
-        parts: dict[str, nn.Module] = {"log_mel": log_mel, "network": network}
-        velocity = None
-        if any(name.startswith(f"{_VELOCITY}.") for name in tensors):
-            velocity = VelocityReadOut(len(settings.classes), settings.features.n_bands)
-            parts[_VELOCITY] = velocity
-        for part, module in parts.items():
-            prefix = f"{part}."
-            module.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            )
-    except (KeyError, TypeError, ValueError, RuntimeError, SettingsError) as error:
-        raise CheckpointError(f"{path}: the model file is damaged ({error})") from error
-    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
-    if broken:
-        raise CheckpointError(f"{path}: weights are not finite ({broken[0]})")
-    record = header.get("record", {})
-    return Checkpoint(settings, log_mel.eval(), network.eval(), record, velocity)
-
-
-def _parse_settings(header: Mapping[str, Any]) -> ModelSettings:
-    network = dict(header["network"])
-    network["stages"] = tuple(ConvStage(**stage) for stage in network["stages"])
-    return ModelSettings(
-        features=FeatureSettings(**header["features"]),
-        network=NetworkSettings(**network),
-        classes=tuple(header["classes"]),
-        midi_notes=tuple(header["midi_notes"]),
-        softness_ms=header["softness_ms"],
-        event_mass=header["event_mass"],
-    )

@@ -14,24 +14,26 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-import torch
 from numpy.typing import ArrayLike
 
 from softloc.audio import BLOCK_S, Waveform, make_waveform, read_blocks, resample_blocks
-from softloc.checkpoints import Checkpoint, load_checkpoint
 from softloc.decoding import decode_onsets
+from softloc.engines import AUTO, ONNX, Engine, choose_engine
 from softloc.errors import SettingsError
 from softloc.events import Onset
 from softloc.inference import CHUNK_FRAMES, compute_frames
+from softloc.model_files import ModelSettings, read_model
 from softloc.spool import EventSpool
 from softloc.streaming import EventReader, TimeOrder, megabytes_per_hour
-from softloc.velocity import set_velocities
+from softloc.velocity import VelocityReadOut, set_velocities
+
+if TYPE_CHECKING:
+    from softloc.checkpoints import Checkpoint
 
 DEFAULT_MODEL = "drums"
 
@@ -81,25 +83,27 @@ class Transcriber:
 
     Parameters
     ----------
-    checkpoint : Checkpoint
-        As from `softloc.checkpoints.load_checkpoint`.
-    device : str
-        ``"auto"``, or a torch device.
-
-    Raises
-    ------
-    SettingsError
-        If this machine has no such device.
+    settings : ModelSettings
+        What the model is.
+    engine : Engine
+        Computes it.
+    velocity : VelocityReadOut, optional
+        The one whose weights the engine was given, for models that estimate velocities.
+    record : Mapping, optional
+        How the model came to be.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
-        self.settings = checkpoint.settings
-        self.record = checkpoint.record
-        self.device = choose_device(device)
-        self._log_mel = checkpoint.log_mel.to(self.device)
-        self._network = checkpoint.network.to(self.device)
-        velocity = checkpoint.velocity
-        self._velocity = None if velocity is None else velocity.to(self.device)
+    def __init__(
+        self,
+        settings: ModelSettings,
+        engine: Engine,
+        velocity: VelocityReadOut | None = None,
+        record: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.record = record or {}
+        self._velocity = velocity
 
     def transcribe(
         self, recording: str | Path | BinaryIO | ArrayLike, sample_rate_hz: int | None = None
@@ -168,7 +172,7 @@ class Transcriber:
         SettingsError
             If the model reads both ways.
         """
-        return EventReader(self.settings, self._log_mel, self._network, self._velocity, step_frames)
+        return EventReader(self.settings, self.engine, self._velocity, step_frames)
 
     def _listen_both_ways(self, heard: _Meter) -> list[Onset]:
         model = self.settings
@@ -177,7 +181,7 @@ class Transcriber:
             megabytes_per_hour(model),
         )
         blocks = resample_blocks(heard, model.features.sample_rate_hz)
-        frames = compute_frames(self._log_mel, self._network, blocks, self._velocity)
+        frames = compute_frames(self.engine, blocks)
         onsets = decode_onsets(
             frames.probabilities,
             model.classes,
@@ -193,7 +197,12 @@ class Transcriber:
         )
 
 
-def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Transcriber:
+def load(
+    model: str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+    engine: str = AUTO,
+    n_threads: int | None = None,
+) -> Transcriber:
     """Load a model, shipped or own, ready to transcribe.
 
     Parameters
@@ -202,37 +211,52 @@ def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Transcriber
         Name of a shipped model or path of a model file.
     device : str
         ``"auto"``, or a torch device.
+    engine : str
+        ``"torch"``, ``"onnx"``, or ``"auto"``: ONNX Runtime where it is installed and no device
+        but the processor is asked for. Both give the same events.
+    n_threads : int, optional
+        Threads to compute with; without it, what the engine thinks best.
 
     Raises
     ------
     SettingsError
-        If there is no such model or device.
+        If there is no such model, device or engine.
     CheckpointError
         If the file is damaged.
     """
-    return Transcriber(load_checkpoint(model), device)
+    if choose_engine(engine, device) == ONNX:
+        from softloc.engines.onnx_engine import OnnxEngine  # noqa: PLC0415
+
+        file = read_model(model)
+        return Transcriber(file.settings, OnnxEngine(file, n_threads), file.velocity, file.record)
+    # Importing PyTorch takes longer than a song does without it.
+    from softloc.checkpoints import load_checkpoint  # noqa: PLC0415
+    from softloc.engines.torch_engine import choose_device, use_threads  # noqa: PLC0415
+
+    if n_threads is not None:
+        use_threads(n_threads)
+    return from_checkpoint(load_checkpoint(model), choose_device(device))
 
 
-def choose_device(name: str) -> str:
-    """Resolve ``"auto"`` and check that this machine has the device.
+def from_checkpoint(checkpoint: Checkpoint, device: str = "cpu") -> Transcriber:
+    """Transcribe with a model that is in memory as PyTorch modules.
 
-    Raises
-    ------
-    SettingsError
-        If it has not.
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        As from `softloc.checkpoints.load_checkpoint`.
+    device : str
+        Of torch; the modules are moved there.
     """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise SettingsError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps")
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise SettingsError(f"device {name!r} cannot be used here: {reason}") from error
-    return name
+    from softloc.engines.torch_engine import TorchEngine  # noqa: PLC0415
+
+    velocity = checkpoint.velocity
+    engine = TorchEngine(
+        checkpoint.log_mel.to(device),
+        checkpoint.network.to(device),
+        None if velocity is None else velocity.weight,
+    )
+    return Transcriber(checkpoint.settings, engine, velocity, checkpoint.record)
 
 
 def _blocks(

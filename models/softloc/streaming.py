@@ -20,21 +20,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from softloc.audio import Resampler, make_waveform
-from softloc.checkpoints import ModelSettings
 from softloc.decoding import PointReader, Points, decoding_softness
+from softloc.engines import Engine
 from softloc.errors import AudioError, SettingsError
 from softloc.events import Onset
-from softloc.features import LogMel, band_levels
 from softloc.history import History
-from softloc.inference import CHUNK_FRAMES, Frames, Listener, edge_frames
-from softloc.network import LSTMState, NetworkSettings, OnsetNetwork
+from softloc.inference import CHUNK_FRAMES, Frames, edge_frames, logistic
+from softloc.model_files import ModelSettings
+from softloc.network import NetworkSettings, bands_after, dense_inputs, input_shape
 from softloc.spool import EVENT, Labeller
 from softloc.velocity import VelocityReadOut, frames_around
 
@@ -106,10 +105,12 @@ def megabytes_per_hour(model: ModelSettings) -> float:
 
 
 def _values_per_frame(network: NetworkSettings) -> int:
-    with torch.device("meta"):
-        dense, lstm = (getattr(OnsetNetwork(network), name) for name in ("dense", "lstm"))
+    _, bands = input_shape(network)
+    for stage in network.stages:
+        bands = bands_after(bands, stage) // stage.pool
+    width = network.stages[-1].channels * bands
     hidden = 2 * network.lstm_units
-    return int(2 * lstm.input_size + hidden + dense.in_features + dense.out_features)
+    return 2 * width + hidden + dense_inputs(network, width) + network.dense_units
 
 
 class FrameReader:
@@ -117,47 +118,30 @@ class FrameReader:
 
     Parameters
     ----------
-    log_mel, network
-        A model, in evaluation mode, that reads in one direction.
-    listener : callable, optional
-        Turns band levels into rows (`softloc.inference.Listener`).
+    engine : Engine
+        Computes a model that reads in one direction.
     step_frames : int
         Frames computed at once; changes speed, memory and latency, not the answer.
     """
 
-    def __init__(
-        self,
-        log_mel: LogMel,
-        network: OnsetNetwork,
-        listener: Listener | None = None,
-        step_frames: int = CHUNK_FRAMES,
-    ) -> None:
-        self._log_mel, self._network, self._listener = log_mel, network, listener
+    def __init__(self, engine: Engine, step_frames: int = CHUNK_FRAMES) -> None:
+        self._engine = engine
         self._step = step_frames
-        self._state: LSTMState | None = None
-        settings, shape = log_mel.settings, network.settings
+        self._state: Any = None
+        settings, shape = engine.features, engine.network
         self._hop = settings.hop_samples
-        self._edge = edge_frames(log_mel)
+        self._edge = edge_frames(settings)
         self._edge_mass = np.zeros(shape.n_classes, dtype=np.float32)
-        n_rows = (
-            0 if listener is None else len(listener(log_mel.window.new_zeros(0, settings.n_bands)))
-        )
-        nothing = (np.zeros((n, 0), dtype=np.float32) for n in (shape.n_classes, n_rows))
-        self._nothing = Frames(*nothing)
+        self._context = shape.look_back_frames + shape.look_ahead_frames
+        # Of a frame's window and context, the first sample relative to the frame's centre.
+        self._look_back = shape.look_back_frames * self._hop + settings.look_back_samples
         self._next = -settings.lead_in_frames
-        first = self._next - shape.look_back_frames
-        context = shape.look_back_frames + shape.look_ahead_frames
-        self._features: History[np.float32] = History(
-            np.float32,
-            (2, settings.n_bands),
-            capacity=2 * (step_frames + context),
-            first=first,
-        )
-        lead = -first * self._hop + settings.look_back_samples
+        silence = self._look_back - self._next * self._hop
+        chunk = settings.n_samples_for(step_frames + self._context)
         self._samples: History[np.float32] = History(
-            np.float32, capacity=2 * (lead + step_frames * self._hop), first=-lead
+            np.float32, capacity=2 * (silence + chunk), first=-silence
         )
-        self._samples.append_zeros(lead)
+        self._samples.append_zeros(silence)
 
     def push(self, samples: NDArray[np.float32]) -> Frames:
         """Take the next samples, shape (n,); return the frames that they complete."""
@@ -165,19 +149,16 @@ class FrameReader:
         size = self._step * self._hop
         for first in range(0, len(samples), size):
             self._samples.append(samples[first : first + size])
-            self._listen()
-            while self._n_ready() >= self._step:
+            while self._last_sample(self._step) <= self._samples.end:
                 parts.append(self._answer(self._step))
         return self._without_lead_in(parts, start)
 
     def flush(self) -> Frames:
         """Return the frames that are left when no sample follows."""
-        settings, shape = self._log_mel.settings, self._network.settings
-        n_frames = settings.grid.n_frames(self._samples.end)
+        n_frames = self._engine.features.grid.n_frames(self._samples.end)
         end = n_frames + self._edge
-        missing = (end + shape.look_ahead_frames) * self._hop + settings.look_ahead_samples
-        self._samples.append_zeros(missing - self._samples.end)
-        self._listen()
+        missing = self._last_sample(end - self._next) - self._samples.end
+        self._samples.append_zeros(max(0, missing))
         start, parts = self._next, []
         while self._next < end:
             parts.append(self._answer(min(self._step, end - self._next)))
@@ -187,46 +168,29 @@ class FrameReader:
         frames.probabilities[:, n_inside - 1] += after
         return Frames(frames.probabilities[:, :n_inside], frames.heard[:, :n_inside])
 
-    def _n_ready(self) -> int:
-        return self._features.end - self._network.settings.look_ahead_frames - self._next
+    def _last_sample(self, n_frames: int) -> int:
+        """End of the samples that the next frames depend on."""
+        first = self._next * self._hop - self._look_back
+        return first + self._engine.features.n_samples_for(n_frames + self._context)
 
-    @torch.inference_mode()
-    def _listen(self) -> None:
-        """Compute the features of all frames whose samples are there."""
-        settings = self._log_mel.settings
-        ready = (self._samples.end - settings.look_ahead_samples) // self._hop + 1
-        while (first := self._features.end) < ready:
-            n_frames = min(self._step, ready - first)
-            start = first * self._hop - settings.look_back_samples
-            samples = self._samples.view(start, start + settings.n_samples_for(n_frames))
-            features = self._log_mel(self._tensor(samples))
-            self._features.append(features[0].cpu().numpy())
-            self._samples.forget(self._features.end * self._hop - settings.look_back_samples)
-
-    @torch.inference_mode()
     def _answer(self, n_frames: int) -> Frames:
         """Compute the next frames."""
-        shape = self._network.settings
-        start = self._next - shape.look_back_frames
-        end = self._next + n_frames + shape.look_ahead_frames
-        features = self._tensor(self._features.view(start, end))
-        logits, self._state = self._network(features, self._state)
-        if not torch.isfinite(logits).all():
+        first = self._next * self._hop - self._look_back
+        encoded = self._engine.encode(self._samples.view(first, self._last_sample(n_frames)))
+        logits, self._state = self._engine.read(encoded.values, self._state)
+        if not np.isfinite(logits).all():
             raise AudioError(
                 "the network's answer is not finite: is the recording or model damaged?"
             )
-        heard = np.zeros((0, n_frames), dtype=np.float32)
-        if self._listener is not None:
-            log_mel = features[0, shape.look_back_frames :, 0][:n_frames]
-            heard = self._listener(band_levels(log_mel)).cpu().numpy()
         self._next += n_frames
-        self._features.forget(self._next - shape.look_back_frames)
-        return Frames(logits[0].sigmoid().cpu().numpy(), heard)
+        self._samples.forget(first + n_frames * self._hop)
+        return Frames(logistic(logits), encoded.heard)
 
     def _without_lead_in(self, parts: list[Frames], start: int) -> Frames:
         """Join successive frames, without those before the recording; the edge gets their mass."""
         if not parts:
-            return self._nothing
+            nothing = np.zeros((self._engine.network.n_classes, 0), dtype=np.float32)
+            return Frames(nothing, nothing)
         probabilities = np.concatenate([part.probabilities for part in parts], axis=1)
         heard = np.concatenate([part.heard for part in parts], axis=1)
         if start <= 0:
@@ -238,9 +202,6 @@ class FrameReader:
                 probabilities[:, 0] += self._edge_mass
         return Frames(probabilities, heard)
 
-    def _tensor(self, values: NDArray[np.float32]) -> torch.Tensor:
-        return torch.from_numpy(values).to(self._log_mel.filterbank.device).unsqueeze(0)
-
 
 class EventReader:
     """Events of one recording, from samples at the model's rate, as soon as they are final.
@@ -249,10 +210,10 @@ class EventReader:
     ----------
     settings : ModelSettings
         Of the model.
-    log_mel, network
-        The model, in evaluation mode.
+    engine : Engine
+        Computes it.
     velocity : VelocityReadOut, optional
-        Hears how loud events are.
+        The one whose weights the engine was given, for models that estimate velocities.
     step_frames : int
         As for `FrameReader`.
 
@@ -265,22 +226,21 @@ class EventReader:
     def __init__(
         self,
         settings: ModelSettings,
-        log_mel: LogMel,
-        network: OnsetNetwork,
+        engine: Engine,
         velocity: VelocityReadOut | None = None,
         step_frames: int = CHUNK_FRAMES,
     ) -> None:
         refuse_both_ways(settings)
         self.settings = settings
         self.step_frames = step_frames
-        self._frames = FrameReader(log_mel, network, velocity, step_frames)
+        self._frames = FrameReader(engine, step_frames)
         softness_frames = decoding_softness(settings.softness_ms, settings.features.grid)
         self._points = [PointReader(softness_frames, settings.event_mass) for _ in settings.classes]
         self._loudness = None if velocity is None else _Loudness(settings)
         known = np.zeros(len(settings.classes), dtype=bool)
         mean = np.zeros(len(settings.classes))
         if velocity is not None:
-            known, mean = velocity.known.cpu().numpy(), velocity.mean.double().cpu().numpy()
+            known, mean = velocity.known, velocity.mean.astype(np.float64)
         self._velocities = np.where(known, mean, np.nan)
 
     @property

@@ -10,8 +10,9 @@ import pytest
 from click_model import make_click_model
 from typer.testing import CliRunner
 
-import softloc.checkpoints
-from softloc.checkpoints import pretrained_index, save_checkpoint
+import softloc.model_files
+from softloc.checkpoints import save_checkpoint
+from softloc.model_files import pretrained_index
 from softloc_cli.app import app
 
 
@@ -90,7 +91,7 @@ def test_damage_is_found(
     assert f"SHA-256 is {sha256(click_model)}, not 000" in stderr
     assert run("verify", click_model, cut, "--sha256", "0" * 64)[0] == 2
     index = {"drums": {"file": "drums.safetensors", "sha256": "0" * 64, "format": "1"}}
-    monkeypatch.setattr(softloc.checkpoints, "pretrained_index", lambda: index)
+    monkeypatch.setattr(softloc.model_files, "pretrained_index", lambda: index)
     code, stdout, stderr = run("verify")
     assert (code, stdout) == (1, "")
     assert "the index says 000" in stderr
