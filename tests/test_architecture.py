@@ -14,13 +14,14 @@ LIBRARY = ROOT / "models" / "softloc"
 COMMANDS = ROOT / "softloc_cli"
 
 LAYERS = (
-    {"errors", "timebase", "files", "note_maps"},
+    {"errors", "timebase", "files", "history", "note_maps"},
     {"events", "vocabulary", "network", "loss", "decoders"},
     {"formats", "perturb", "evaluation", "audio", "losses"},
     {"features", "decoding", "velocity", "audio_store", "rendering", "diagnosis", "report"},
-    {"presets", "model_files", "datasets", "batches"},
+    {"presets", "model_files", "datasets", "batches", "spool"},
     {"checkpoints", "engines"},
     {"inference"},
+    {"streaming"},
     {"pipeline", "velocity_fitting"},
     {"training"},
 )

@@ -224,18 +224,45 @@ def resample_blocks(
     ndarray of float32, shape (n,)
         Blocks of varying length.
     """
-    resampler: Any = None
+    resampler: Resampler | None = None
     for block in blocks:
-        if block.sample_rate_hz == sample_rate_hz:
-            yield block.samples
-            continue
         if resampler is None:
-            resampler = soxr.ResampleStream(
-                block.sample_rate_hz, sample_rate_hz, 1, dtype="float32", quality=RESAMPLER
-            )
-        yield resampler.resample_chunk(block.samples)
+            resampler = Resampler(block.sample_rate_hz, sample_rate_hz)
+        yield resampler.push(block.samples)
     if resampler is not None:
-        yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+        yield resampler.flush()
+
+
+class Resampler:
+    """Brings one recording to another sample rate, block by block; equal rates cost nothing.
+
+    Parameters
+    ----------
+    from_hz, to_hz : int
+        Sample rates.
+    """
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        self._stream: Any = None
+        if from_hz != to_hz:
+            self._stream = soxr.ResampleStream(
+                from_hz, to_hz, 1, dtype="float32", quality=RESAMPLER
+            )
+
+    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Resample the next samples, shape (n,); what comes out lags a little behind."""
+        if self._stream is None:
+            return samples
+        resampled: NDArray[np.float32] = self._stream.resample_chunk(samples)
+        return resampled
+
+    def flush(self) -> NDArray[np.float32]:
+        """Return what is left when no sample follows."""
+        nothing = np.zeros(0, dtype=np.float32)
+        if self._stream is None:
+            return nothing
+        resampled: NDArray[np.float32] = self._stream.resample_chunk(nothing, last=True)
+        return resampled
 
 
 def mix_to_mono(

@@ -144,12 +144,18 @@ def answer_chunks(
 
 def fold_edges(logits: NDArray[np.float32], edge: int) -> NDArray[np.float32]:
     """Turn logits with `edge` frames more at both ends into probabilities of the recording."""
-    with np.errstate(over="ignore"):  # of a very small probability: 0
-        probabilities = np.reciprocal(np.float32(1.0) + np.exp(-logits))
+    probabilities = logistic(logits)
     inside = probabilities[:, edge:-edge].copy()
     inside[:, 0] += probabilities[:, :edge].sum(axis=1)
     inside[:, -1] += probabilities[:, -edge:].sum(axis=1)
     return inside
+
+
+def logistic(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities of log-odds."""
+    with np.errstate(over="ignore"):  # of a very small probability: 0
+        probabilities: NDArray[np.float32] = np.reciprocal(np.float32(1.0) + np.exp(-logits))
+    return probabilities
 
 
 def edge_frames(features: FeatureSettings) -> int:

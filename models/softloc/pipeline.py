@@ -4,10 +4,16 @@ recording ─> audio blocks ─> features ─> network ─> probabilities ─> m
              `audio`         `features`  `network`  `inference`      `decoding`
                                   └────> loudness of each class, if known ──┴──> velocities
                                          `velocity`
+
+A network that reads in one direction takes block after block, in constant memory
+(`softloc.streaming`), and events wait in a file (`softloc.spool`). One that reads both ways needs
+the whole recording at once.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +26,18 @@ from softloc.decoding import decode_onsets
 from softloc.engines import AUTO, ONNX, Engine, choose_engine
 from softloc.errors import SettingsError
 from softloc.events import Onset
-from softloc.inference import compute_frames
+from softloc.inference import CHUNK_FRAMES, compute_frames
 from softloc.model_files import ModelSettings, read_model
+from softloc.spool import EventSpool
+from softloc.streaming import EventReader, TimeOrder, megabytes_per_hour
 from softloc.velocity import VelocityReadOut, set_velocities
 
 if TYPE_CHECKING:
     from softloc.checkpoints import Checkpoint
 
 DEFAULT_MODEL = "drums"
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,25 @@ class Transcription:
     """
 
     onsets: list[Onset]
+    duration_s: float
+    sample_rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class LongTranscription:
+    """What was found in a recording of any length; see `Transcription`.
+
+    Attributes
+    ----------
+    onsets : EventSpool or list of Onset
+        Its events, sorted by time; iterated over as often as needed.
+    duration_s : float
+        How much audio there was, in seconds.
+    sample_rate_hz : int
+        The recording's own sample rate.
+    """
+
+    onsets: EventSpool | list[Onset]
     duration_s: float
     sample_rate_hz: int
 
@@ -107,8 +136,50 @@ class Transcriber:
         self, recording: str | Path | BinaryIO | ArrayLike, sample_rate_hz: int | None = None
     ) -> Transcription:
         """Like `transcribe`, and say what the recording was like."""
-        model = self.settings
+        with self.listen_long(recording, sample_rate_hz) as found:
+            return Transcription(list(found.onsets), found.duration_s, found.sample_rate_hz)
+
+    @contextlib.contextmanager
+    def listen_long(
+        self, recording: str | Path | BinaryIO | ArrayLike, sample_rate_hz: int | None = None
+    ) -> Iterator[LongTranscription]:
+        """Like `listen`, in memory that does not grow with the recording.
+
+        Yields
+        ------
+        LongTranscription
+            Its events wait in a temporary file until the block ends.
+        """
         heard = _Meter(_blocks(recording, sample_rate_hz))
+        if self.settings.network.bidirectional:
+            onsets = self._listen_both_ways(heard)
+            yield LongTranscription(onsets, heard.duration_s, heard.sample_rate_hz)
+            return
+        reader = self.event_reader()
+        with contextlib.closing(EventSpool(reader.labeller())) as spool:
+            in_order = TimeOrder(self.settings.classes)
+            for samples in resample_blocks(heard, self.settings.features.sample_rate_hz):
+                events = reader.push(samples)
+                spool.add(in_order.add(events, reader.decided_s))
+            spool.add(in_order.add(reader.flush()))
+            yield LongTranscription(spool, heard.duration_s, heard.sample_rate_hz)
+
+    def event_reader(self, step_frames: int = CHUNK_FRAMES) -> EventReader:
+        """Make what reads one recording as it comes; `softloc.Stream` is the comfortable way.
+
+        Raises
+        ------
+        SettingsError
+            If the model reads both ways.
+        """
+        return EventReader(self.settings, self.engine, self._velocity, step_frames)
+
+    def _listen_both_ways(self, heard: _Meter) -> list[Onset]:
+        model = self.settings
+        _LOG.info(
+            "the model reads both ways: it needs about %.0f MB of memory an hour of recording",
+            megabytes_per_hour(model),
+        )
         blocks = resample_blocks(heard, model.features.sample_rate_hz)
         frames = compute_frames(self.engine, blocks)
         onsets = decode_onsets(
@@ -119,11 +190,11 @@ class Transcriber:
             event_mass=model.event_mass,
             midi_notes=model.midi_notes,
         )
-        if self._velocity is not None:
-            onsets = set_velocities(
-                onsets, frames.heard, self._velocity, model.classes, model.features.grid
-            )
-        return Transcription(onsets, heard.n_samples / heard.sample_rate_hz, heard.sample_rate_hz)
+        if self._velocity is None:
+            return onsets
+        return set_velocities(
+            onsets, frames.heard, self._velocity, model.classes, model.features.grid
+        )
 
 
 def load(
@@ -207,6 +278,11 @@ class _Meter:
         self._blocks = blocks
         self.n_samples = 0
         self.sample_rate_hz = 1
+
+    @property
+    def duration_s(self) -> float:
+        """How much audio there was."""
+        return self.n_samples / self.sample_rate_hz
 
     def __iter__(self) -> Iterator[Waveform]:
         for block in self._blocks:

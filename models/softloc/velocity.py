@@ -116,11 +116,16 @@ def event_peaks(
     ndarray of float64, shape (n_events, n_rows)
         Maxima over the frames from `BEFORE_S` before to `AFTER_S` after each event.
     """
-    n_frames = rows.shape[1]
-    first = np.clip(grid.nearest_frames(times_s - BEFORE_S), 0, n_frames - 1)
-    last = np.clip(grid.nearest_frames(times_s + AFTER_S), 0, n_frames - 1)
+    first, last = np.clip(frames_around(times_s, grid), 0, rows.shape[1] - 1)
     peaks = [rows[:, a : b + 1].max(axis=1) for a, b in zip(first, last, strict=True)]
     return np.array(peaks, dtype=np.float64).reshape(-1, len(rows))
+
+
+def frames_around(
+    times_s: NDArray[np.float64], grid: FrameGrid
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last frame in which the loudness of each event is looked for."""
+    return grid.nearest_frames(times_s - BEFORE_S), grid.nearest_frames(times_s + AFTER_S)
 
 
 def set_velocities(
@@ -169,6 +174,11 @@ def centred_velocities(loudness: Floats, mean: float) -> NDArray[np.int64]:
     whole = np.rint(mean + loudness - loudness.mean()).astype(np.int64)
     velocities: NDArray[np.int64] = np.clip(whole, 1, 127)
     return velocities
+
+
+def relative_velocity(excess: float, mean: float) -> int:
+    """Velocity, 1-127, of an event that is so much louder than the mean one of its class."""
+    return min(max(round(mean + excess), 1), 127)
 
 
 def fit_read_out(

@@ -336,13 +336,13 @@ def test_strict_minds_warnings(
     tmp_path: Path, click_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     song = write(tmp_path / "a.wav")
-    listen = softloc.pipeline.Transcriber.listen
+    listen = softloc.pipeline.Transcriber.listen_long
 
     def with_remark(self: softloc.pipeline.Transcriber, source: Path) -> object:
         logging.getLogger("softloc.audio").warning("%s: odd header", source)
         return listen(self, source)
 
-    monkeypatch.setattr(softloc.pipeline.Transcriber, "listen", with_remark)
+    monkeypatch.setattr(softloc.pipeline.Transcriber, "listen_long", with_remark)
     common = (song, "--overwrite", "-m", click_model)
     code, _, stderr = run(*common)
     assert code == 0
