@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: What the numbers depend on; all are installed with softloc.
 _LIBRARIES = ("numpy", "scipy", "torch", "soundfile", "soxr", "librosa", "mir_eval", "mido")
 #: Optional extra to the package that it brings.
-_EXTRAS = {"av": "av"}
+_EXTRAS = {"av": "av", "live": "sounddevice"}
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS")
 _WIDTH = 11
 
