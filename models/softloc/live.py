@@ -121,6 +121,7 @@ def listen(
     *,
     tick: Callable[[], None] = lambda: None,
     seconds: float | None = None,
+    make_stream: Callable[[Model, int], Stream] = Stream,
     clock: Clock = time.monotonic,
 ) -> Performance:
     """Tell events while something is being played.
@@ -137,6 +138,8 @@ def listen(
         Is called after every block.
     seconds : float, optional
         Stop after so much audio.
+    make_stream : callable
+        Makes a stream of model and sample rate.
     clock : callable
         The player's.
 
@@ -146,7 +149,7 @@ def listen(
         Latency, and what it cost. An interrupt from the keyboard ends the stream like its end.
     """
     rate_hz = player.sample_rate_hz
-    stream = Stream(model, rate_hz)
+    stream = make_stream(model, rate_hz)
     done = Performance(stream.latency)
     n_samples, start_s = 0, time.process_time()
 
