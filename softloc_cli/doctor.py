@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from softloc.diagnosis import Diagnosis, Level
 
 #: What the numbers depend on; all are installed with softloc.
-_LIBRARIES = ("numpy", "scipy", "torch", "soundfile", "soxr", "librosa", "mir_eval", "mido")
+_LIBRARIES = (
+    "numpy",
+    "scipy",
+    "torch",
+    "onnxruntime",
+    "soundfile",
+    "soxr",
+    "librosa",
+    "mir_eval",
+    "mido",
+)
 #: Optional extra to the package that it brings.
 _EXTRAS = {"av": "av", "live": "sounddevice"}
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS")
@@ -123,6 +133,7 @@ def _examine_installation(*, as_json: bool) -> None:
     models = _models()
     facts: dict[str, Mapping[str, Any]] = {
         "versions": _versions(),
+        "engine": _engine(),
         "devices": _devices(),
         "threads": _threads(),
         "models": {name: state for name, (state, _) in models.items()},
@@ -143,17 +154,21 @@ def _examine_installation(*, as_json: bool) -> None:
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
     import soundfile
 
     return {
         "softloc": __version__,
         "python": platform.python_version(),
         "system": platform.platform(),
-        **{name: version(name) for name in _LIBRARIES},
+        **{name: _version(name) or "not installed" for name in _LIBRARIES},
         "libsndfile": soundfile.__libsndfile_version__,
     }
+
+
+def _engine() -> dict[str, str]:
+    from softloc.engines import AUTO, choose_engine
+
+    return {"auto means": choose_engine(AUTO, AUTO)}
 
 
 def _devices() -> dict[str, str]:
@@ -193,15 +208,21 @@ def _models() -> dict[str, tuple[str, bool]]:
 
 
 def _extras() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
     found = {}
     for extra, package in _EXTRAS.items():
-        try:
-            found[extra] = f"{package} {version(package)}"
-        except PackageNotFoundError:
-            found[extra] = f"not installed: pip install 'softloc[{extra}]'"
+        installed = _version(package)
+        missing = f"not installed: pip install 'softloc[{extra}]'"
+        found[extra] = missing if installed is None else f"{package} {installed}"
     return found
+
+
+def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _print_json(document: Mapping[str, object]) -> None:

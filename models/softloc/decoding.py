@@ -242,23 +242,20 @@ class PointReader:
         sums = np.convolve(
             self._mass.view(first - len(self._window) + 1, end), self._window, "valid"
         )
-        quiet = sums <= QUIET
-        while self._judged < end:
-            changes = quiet[self._judged - first :] != self._is_quiet
-            change = self._judged + int(changes.argmax()) if changes.any() else end
-            decision = min(change, max(self._next_decision(end), self._judged))
-            if decision >= end:
-                self._judged = end
-                return
-            is_change, self._judged = decision == change, decision + 1
-            if not is_change:
+        changes = first + np.flatnonzero(np.diff(sums <= QUIET, prepend=self._is_quiet))
+        for change in (*changes.tolist(), end):
+            while (decision := max(self._next_decision(end), self._judged)) < change:
+                self._judged = decision + 1
                 self._decide(decision + 1, found)
-            elif self._is_quiet:
-                self._wake(decision)
+            self._judged = min(change + 1, end)
+            if change == end:
+                return
+            if self._is_quiet:
+                self._wake(change)
             else:
                 self._is_quiet = True
-                self._look(decision + 1)
-                self._decide(decision + 1, found)
+                self._look(change + 1)
+                self._decide(change + 1, found)
 
     def _next_decision(self, end: int) -> int:
         """Frame that comes next, unless it gets loud or quiet before; `end` where there is none."""
@@ -290,9 +287,10 @@ class PointReader:
         if self._certain_after(last[-1]) <= settled:
             self._give_out(last, math.inf, found)
             return
-        last = last[last <= settled]
+        last = [point for point in last if point <= settled]
         while len(last) > 1 and last[0] < known - self._longest:
-            cut = int(np.diff(last).argmax()) + 1
+            gaps = [after - before for before, after in pairwise(last)]
+            cut = gaps.index(max(gaps)) + 1
             self._give_out(last[:cut], last[cut], found)
             last = last[cut:]
 
@@ -304,20 +302,23 @@ class PointReader:
         self._search.hear(self._mass, self._taken, known)
         self._search.look(self._taken, known if frontier is None else frontier)
 
-    def _groups(self) -> list[Floats]:
+    def _groups(self) -> list[list[float]]:
         """Points of each run to come."""
-        if not self._search.points:
-            return []
-        ordered = np.sort(self._search.points)
-        return np.split(ordered, np.flatnonzero(np.diff(ordered) > self._reach) + 1)
+        groups: list[list[float]] = []
+        for point in sorted(self._search.points):
+            if groups and point - groups[-1][-1] <= self._reach:
+                groups[-1].append(point)
+            else:
+                groups.append([point])
+        return groups
 
-    def _give_out(self, group: Floats, following: float, found: list[_Shares]) -> None:
+    def _give_out(self, group: Sequence[float], following: float, found: list[_Shares]) -> None:
         """Round the run of a group to events: what lies nearest to its points."""
         lower, upper = 0.5 * (self._last + group[0]), 0.5 * (group[-1] + following)
         start = max(self._taken, math.ceil(max(lower, group[0] - self._reach)))
         end = min(self._mass.end, math.ceil(min(upper, math.floor(group[-1] + self._reach) + 1)))
         found.append(_equal_shares(self._mass.view(start, end), start))
-        self._last, self._taken = float(group[-1]), max(self._taken, end)
+        self._last, self._taken = group[-1], max(self._taken, end)
         self._search.points = [point for point in self._search.points if point > self._last]
 
     def _forget(self) -> None:
@@ -399,15 +400,16 @@ class _Search:
         return math.fabs(new - old)
 
     def _higher_neighbour(self, frame: int) -> int:
-        around = range(max(frame - 1, self._lower), min(frame + 2, self._n_heard))
-        values = self.unexplained.view(around.start, around.stop)
-        return max(around, key=lambda t: (values[t - around.start], t == frame))
+        start = max(frame - 1, self._lower)
+        values = self.unexplained.view(start, min(frame + 2, self._n_heard)).tolist()
+        highest = max(values)
+        return frame if values[frame - start] == highest else start + values.index(highest)
 
     def _between_frames(self, frame: int) -> float:
         """Vertex of the parabola through a frame and its neighbours."""
         if not self._lower < frame < self._n_heard - 1:
             return float(frame)
-        before, here, after = map(float, self.unexplained.view(frame - 1, frame + 2))
+        before, here, after = self.unexplained.view(frame - 1, frame + 2).tolist()
         curvature = before - 2.0 * here + after
         if curvature >= 0.0:
             return float(frame)
@@ -432,10 +434,14 @@ def _equal_shares(run: Floats, start: int) -> _Shares:
     if not n_events:
         return np.zeros(0), np.zeros(0), np.zeros(0)
     frame = np.arange(len(run), dtype=np.float64)
-    cuts = np.linspace(0.0, cumulative[-1], n_events + 1)
     size = cumulative[-1] / n_events
-    moments = [np.concatenate(([0.0], np.cumsum(run * frame**power))) for power in (1, 2)]
-    first, second = (np.diff(np.interp(cuts, cumulative, moment)) / size for moment in moments)
+    moments = [np.cumsum(run * frame), np.cumsum(run * frame**2)]
+    if n_events == 1:  # as most runs
+        first, second = (moment[-1:] / size for moment in moments)
+    else:
+        cuts = np.linspace(0.0, cumulative[-1], n_events + 1)
+        padded = (np.concatenate(([0.0], moment)) for moment in moments)
+        first, second = (np.diff(np.interp(cuts, cumulative, moment)) / size for moment in padded)
     deviation = np.sqrt(np.maximum(second - first**2, 0.0))
     return start + first, np.full(n_events, size), deviation
 

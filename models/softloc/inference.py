@@ -129,7 +129,7 @@ def answer_chunks(
     AudioError
         If the network's answer is not finite.
     """
-    parts: Iterable[Encoded] = map(engine.encode, _sample_chunks(engine, blocks, chunk_frames))
+    parts: Iterable[Encoded] = map(engine.encode, sample_chunks(engine, blocks, chunk_frames))
     if engine.network.bidirectional:
         parts = _joined(engine, parts)
     state: Any = None
@@ -169,7 +169,7 @@ def _joined(engine: Engine, parts: Iterable[Encoded]) -> Iterator[Encoded]:
     yield Encoded(engine.join([part.values for part in held]), heard)
 
 
-def _sample_chunks(
+def sample_chunks(
     engine: Engine,
     blocks: Iterable[NDArray[np.float32]],
     chunk_frames: int,

@@ -99,13 +99,14 @@ def test_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert document["versions"]["softloc"] == __version__
     assert {"torch", "soundfile", "libsndfile"} <= set(document["versions"])
     assert document["devices"]["auto means"] in document["devices"]
+    assert document["engine"] == {"auto means": "onnx"}
     assert document["threads"]["torch"] >= 1
     sha256 = model_files.pretrained_index()["drums"]["sha256"]
     assert document["models"]["drums"] == f"whole, SHA-256 {sha256}"
     assert "av" in document["extras"]
     lines = doctor().stdout.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == [
-        "versions", "devices", "threads", "models", "extras"
+        "versions", "engine", "devices", "threads", "models", "extras"
     ]  # fmt: skip
 
 

@@ -73,8 +73,12 @@ class OnnxEngine:
     def encode(self, samples: NDArray[np.float32]) -> Encoded:
         """As `Engine.encode`."""
         magnitudes = self._log_mel.band_magnitudes(samples)
-        (encoded,) = self._convolutions.run(None, {"features": compress_magnitudes(magnitudes)})
-        return Encoded(encoded, self._hear(magnitudes))
+        return Encoded(self.convolve(compress_magnitudes(magnitudes)), self._hear(magnitudes))
+
+    def convolve(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features (frames, 2, bands) to what the convolutions make of them."""
+        (encoded,) = self._convolutions.run(None, {"features": features})
+        return np.asarray(encoded)
 
     def join(self, values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """As `Engine.join`."""

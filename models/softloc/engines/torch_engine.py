@@ -58,7 +58,7 @@ class TorchEngine:
     @torch.inference_mode()
     def encode(self, samples: NDArray[np.float32]) -> Encoded:
         """As `Engine.encode`."""
-        features = self._compute_features(torch.from_numpy(samples).to(self._device))
+        features = self.compute_features(torch.from_numpy(samples).to(self._device))
         first, after = self.network.look_back_frames, self.network.look_ahead_frames
         levels = band_levels(features[0, first : features.shape[1] - after, 0])
         heard = self._level_weights @ levels.T
@@ -76,8 +76,8 @@ class TorchEngine:
         logits = self._network.read_out(values[:, : hidden.shape[1]], hidden)
         return np.asarray(logits[0].cpu().numpy()), state
 
-    def _compute_features(self, samples: Tensor) -> Tensor:
-        """Features of shape (1, n_frames, 2, n_bands)."""
+    def compute_features(self, samples: Tensor) -> Tensor:
+        """Compute features of shape (1, n_frames, 2, n_bands)."""
         if samples.device.type != "cpu":
             return self._log_mel(samples.unsqueeze(0))  # type: ignore[no-any-return]
         settings = self.features

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from softloc.features.settings import LEVEL_FLOOR, LOG_GAIN, FeatureSettings, analysis_window
 
 #: Frames of a tile: of these lengths, fastest for transforms of 2048 samples.
-_TILE_FRAMES = 32
+_TILE_FRAMES = 64
 
 #: Bands whose filters are multiplied with at once; a few neighbours share most of their bins.
-_GROUP_BANDS = 20
+_GROUP_BANDS = 16
 
 Floats = NDArray[np.float32]
 
