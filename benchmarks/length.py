@@ -73,7 +73,7 @@ def write_recording(path: Path, at_least_s: float) -> float:
         while n_written < at_least_s * rate_hz:
             file.write(samples)
             n_written += len(samples)
-    return n_written / rate_hz
+    return n_written / int(rate_hz)
 
 
 def measure(recording: Path, model: str, suffix: str) -> dict[str, Any]:

@@ -184,6 +184,18 @@ def test_a_model_that_reads_both_ways_refuses_a_stream() -> None:
     assert isinstance(model.transcribe(np.zeros(44_100), RATE_HZ), list)
 
 
+def test_a_model_that_reads_both_ways_says_what_memory_it_needs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = from_checkpoint(make_model(bidirectional=True))
+    model.transcribe(np.zeros(3 * RATE_HZ), RATE_HZ)
+    assert caplog.messages == []
+    monkeypatch.setattr(softloc.pipeline, "MUCH_MEMORY_MB", 0.1)
+    model.transcribe(np.zeros(30 * RATE_HZ), RATE_HZ)
+    (message,) = caplog.messages
+    assert message.startswith("the model reads both ways and needs all of a recording at once")
+
+
 def with_velocity(checkpoint: Checkpoint) -> Checkpoint:
     """Loudness is the mean level in dB."""
     n_classes, n_bands = 2, checkpoint.settings.features.n_bands
