@@ -221,6 +221,28 @@ def test_velocities_are_relative_to_what_was_heard_so_far() -> None:
     assert live[2] == last
 
 
+def test_a_stream_holds_on_to_nothing() -> None:
+    stream = Stream(from_checkpoint(with_velocity(make_click_model(("KD", "HH")))), step_frames=50)
+    samples = bursts(np.arange(0.05, 10.0, 0.11).tolist(), duration_s=10.0)
+    held = []
+    tracemalloc.start()
+    for _ in range(4):
+        for block in cut(samples, (20_000,)):
+            stream.push(block)
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert abs(held[-1] - held[1]) < 20_000
+
+
+def test_a_stream_ends_once() -> None:
+    stream = Stream(from_checkpoint(make_click_model(("KD",))))
+    stream.push(bursts([0.3], duration_s=0.35))
+    assert len(stream.flush()) == 1
+    assert stream.flush() == []
+    with pytest.raises(SettingsError, match="this stream has ended"):
+        stream.push(np.zeros(10))
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".mid"])
 def test_memory_does_not_grow_with_the_recording(suffix: str, tmp_path: Path) -> None:
     model = from_checkpoint(make_click_model(("KD", "HH")))

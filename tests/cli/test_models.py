@@ -61,8 +61,8 @@ def test_show_says_what_memory_a_model_needs(click_model: Path, tmp_path: Path) 
     assert json.loads(run("show", click_model, "--json")[1])["memory_mb_an_hour"] == 0
     path = tmp_path / "both.safetensors"
     save_checkpoint(path, make_model("large", bidirectional=True))
-    # 100 frames a second of twice 96 values, 2 · 96 hidden, both once more, and 48; 4 bytes each.
-    expected_mb = 360_000 * (2 * 96 + 192 + (96 + 192) + 48) * 4 / 1e6
+    # 100 frames a second: 96 values twice, and in each direction four gates and an output of 96.
+    expected_mb = 360_000 * (2 * 96 + 2 * 5 * 96) * 4 / 1e6
     facts = json.loads(run("show", path, "--json")[1])
     assert facts["memory_mb_an_hour"] == pytest.approx(expected_mb, abs=1)
 
