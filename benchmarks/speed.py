@@ -47,7 +47,7 @@ from benchmarks.drums.scoring import summarise
 from softloc.audio import read_audio, read_blocks
 from softloc.checkpoints import load_checkpoint
 from softloc.decoding import decode_onsets
-from softloc.engines import ONNX, TORCH, OnnxEngine, TorchEngine
+from softloc.engines import ONNX, TORCH, Engine, OnnxEngine, TorchEngine
 from softloc.engines.onnx_file import GraphWriter
 from softloc.features import (
     FeatureSettings,
@@ -125,7 +125,7 @@ def main() -> None:
         "song_s": SONG_S,
         "rounds": options.rounds,
         "load_average": [round(load_before, 2), round(os.getloadavg()[0], 2)],
-        "machine": _machine(),
+        "machine": machine(),
         "processes": {name: asdict(cost) for name, cost in processes.items()},
         "loaded": loaded,
     }
@@ -235,7 +235,7 @@ def measure_loaded(model: str, files: Sequence[Path], scratch: Path, rounds: int
     stages |= _torch_stages(model, recordings)
     stages |= _onnx_stages(model, recordings)
     stages |= _common_stages(engines[ONNX], files, recordings, scratch)
-    times = _time_all({**chains, **stages}, rounds)
+    times = time_all({**chains, **stages}, rounds)
     n_frames = sum(settings.features.grid.n_frames(len(samples)) for samples in recordings)
     return {
         "frames": n_frames,
@@ -250,7 +250,7 @@ def measure_loaded(model: str, files: Sequence[Path], scratch: Path, rounds: int
 def _torch_stages(model: str, recordings: Sequence[Samples]) -> dict[str, Callable[[], object]]:
     checkpoint = load_checkpoint(model)
     engine = TorchEngine(checkpoint.log_mel, checkpoint.network)
-    chunks = _chunks(engine, recordings)
+    chunks = chunks_of(engine, recordings)
     with torch.inference_mode():
         features = [engine.compute_features(torch.from_numpy(chunk)) for chunk in chunks]
         encoded = [checkpoint.network.encode(part) for part in features]
@@ -274,7 +274,7 @@ def _onnx_stages(model: str, recordings: Sequence[Samples]) -> dict[str, Callabl
     file = read_model(model)
     engine = OnnxEngine(file, n_threads=1)
     log_mel = NumpyLogMel(file.settings.features, file.tensors["log_mel.filterbank"])
-    chunks = _chunks(engine, recordings)
+    chunks = chunks_of(engine, recordings)
     magnitudes = [log_mel.band_magnitudes(chunk) for chunk in chunks]
     features = [compress_magnitudes(part) for part in magnitudes]
     encoded = [engine.convolve(part) for part in features]
@@ -322,7 +322,8 @@ def _resample(samples: Samples) -> None:
     stream.resample_chunk(samples[:0], last=True)
 
 
-def _chunks(engine: OnnxEngine | TorchEngine, recordings: Sequence[Samples]) -> list[Samples]:
+def chunks_of(engine: Engine, recordings: Sequence[Samples]) -> list[Samples]:
+    """Cut recordings as they go through an engine."""
     return [
         chunk for samples in recordings for chunk in sample_chunks(engine, [samples], CHUNK_FRAMES)
     ]
@@ -336,7 +337,7 @@ def _from_memory(transcriber: Transcriber, recordings: Sequence[Samples]) -> Cal
     return lambda: [transcriber.transcribe(samples, RATE_HZ) for samples in recordings]
 
 
-def _time_all(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def time_all(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Run all functions in turn; processor time of each, the least of all rounds."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds + 1):  # the first warms up
@@ -357,7 +358,7 @@ def _floors(model: str, n_frames: int, files: Sequence[Path], rounds: int) -> di
     network = 2 * multiplications_per_frame(settings.network) * n_frames
     features = feature_operations(settings.features) * n_frames
     samples = 4 * settings.features.hop_samples * n_frames
-    decoder = _time_all({"decode": _each(_only_decode, files)}, rounds)["decode"]
+    decoder = time_all({"decode": _each(_only_decode, files)}, rounds)["decode"]
     return {
         "core_gflops": round(flops / 1e9, 1),
         "copy_gb_per_s": round(copied / 1e9, 1),
@@ -388,14 +389,14 @@ def core_flops(rounds: int, size: int = 1024) -> float:
     session = onnxruntime.InferenceSession(
         graph.to_bytes(), options, providers=["CPUExecutionProvider"]
     )
-    seconds = _time_all({"": lambda: session.run(None, {"left": matrix})}, 5 * rounds)[""]
+    seconds = time_all({"": lambda: session.run(None, {"left": matrix})}, 5 * rounds)[""]
     return 2.0 * size**3 / seconds
 
 
 def copied_bytes_per_s(rounds: int, size: int = 1 << 26) -> float:
     """Bytes a second that one core copies between arrays larger than its caches."""
     source, target = np.ones(size, np.uint8), np.empty(size, np.uint8)
-    seconds = _time_all({"": lambda: np.copyto(target, source)}, 3 * rounds)[""]
+    seconds = time_all({"": lambda: np.copyto(target, source)}, 3 * rounds)[""]
     return size / seconds
 
 
@@ -418,7 +419,8 @@ def score(transcriber: Transcriber, files: Sequence[Path]) -> dict[str, float]:
     return {window: scores[window]["mean_kd_sd_hh"] for window in ("50ms", "20ms")}
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Describe what was measured on."""
     packages = ("numpy", "onnxruntime", "soundfile", "soxr", "torch", "librosa")
     lines = Path("/proc/cpuinfo")
     text = lines.read_text(encoding="utf-8") if lines.exists() else ""

@@ -409,7 +409,8 @@ class _Search:
         """Vertex of the parabola through a frame and its neighbours."""
         if not self._lower < frame < self._n_heard - 1:
             return float(frame)
-        before, here, after = self.unexplained.view(frame - 1, frame + 2).tolist()
+        values: list[float] = self.unexplained.view(frame - 1, frame + 2).tolist()
+        before, here, after = values
         curvature = before - 2.0 * here + after
         if curvature >= 0.0:
             return float(frame)
