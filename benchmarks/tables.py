@@ -424,6 +424,40 @@ def engines_table() -> str:
     return _table(("", "processor time, s", "until the first answer, s", "mean F1"), rows)
 
 
+def length_table() -> str:
+    """Memory and cost of a transcription against the length of the recording."""
+    header = ("recording", "to", "events", "peak memory, MB", "processor, s", "the same an hour, s")
+    rows = [
+        (
+            f"{row['minutes']} min" if row["minutes"] < 60 else f"{row['minutes'] / 60:.3g} h",
+            row["suffix"].lstrip("."),
+            f"{row['events']:,}",
+            f"{row['peak_mb']:.0f}",
+            f"{row['cpu_s']:.1f}",
+            f"{row['cpu_s'] / row['duration_s'] * 3600:.1f}",
+        )
+        for row in _load("length.json")["rows"]
+    ]
+    return _table(header, rows)
+
+
+def latency_table() -> str:
+    """From a hit to the moment it is told: by design, and measured."""
+    header = ("model", "frames at once", "by design, ms (at most)", "median", "95 %", "longest",
+              "of one core")  # fmt: skip
+    rows = [
+        (
+            f"`{row['model']}`",
+            f"{row['step_frames']}",
+            f"{row['stated_ms']['typical']:.0f} ({row['stated_ms']['longest']:.0f})",
+            *(f"{row['measured_ms'][key]:.0f}" for key in ("median", "95%", "longest")),
+            f"{row['cpu_share']:.1%}",
+        )
+        for row in _load("latency.json")["rows"]
+    ]
+    return _table(header, rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "scores": scores_table,
     "mixes": mixes_table,
@@ -446,6 +480,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "instruments": instruments_table,
     "shifts": shifts_table,
     "reading": reading_table,
+    "length": length_table,
+    "latency": latency_table,
     "speed": speed_table,
     "stages": stages_table,
     "engines": engines_table,

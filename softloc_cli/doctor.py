@@ -33,7 +33,7 @@ _LIBRARIES = (
     "mido",
 )
 #: Optional extra to the package that it brings.
-_EXTRAS = {"av": "av"}
+_EXTRAS = {"av": "av", "live": "sounddevice"}
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS")
 _WIDTH = 11
 

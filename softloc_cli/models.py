@@ -128,6 +128,8 @@ def _file_facts(model: str) -> dict[str, Any]:
 
 
 def _model_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    from softloc.streaming import megabytes_per_hour
+
     settings, shape = checkpoint.settings, checkpoint.settings.network
     look_ahead_s = (
         shape.look_ahead_frames * settings.features.grid.hop_s
@@ -137,6 +139,7 @@ def _model_facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "classes": dict(zip(settings.classes, settings.midi_notes, strict=True)),
         "n_weights": sum(weight.numel() for weight in checkpoint.network.parameters()),
         "look_ahead_ms": None if shape.bidirectional else round(1000 * look_ahead_s, 1),
+        "memory_mb_an_hour": round(megabytes_per_hour(settings)) if shape.bidirectional else 0,
         "softness_ms": settings.softness_ms,
         "event_mass": settings.event_mass,
         "features": dataclasses.asdict(settings.features),

@@ -22,7 +22,7 @@ LAYERS = (
     {"checkpoints", "engines"},
     {"inference"},
     {"streaming"},
-    {"pipeline", "velocity_fitting"},
+    {"pipeline", "velocity_fitting", "live"},
     {"training"},
 )
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}
@@ -107,7 +107,7 @@ def test_help_is_cheap() -> None:
         "from softloc_cli.app import app\n"
         "for args in (['--help'], ['transcribe', '--help'], ['train', '--help'],\n"
         "             ['evaluate', '--help'], ['perturb', '--help'], ['convert', '--help'],\n"
-        "             ['doctor', '--help'], ['models', '--help'],\n"
+        "             ['doctor', '--help'], ['listen', '--help'], ['models', '--help'],\n"
         "             ['models', 'verify', '--help']):\n"
         "    result = CliRunner().invoke(app, args)\n"
         "    assert result.exit_code == 0, result.output\n"

@@ -7,26 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from random_model import make_model
 
 from softloc.checkpoints import Checkpoint
 from softloc.engines import Engine, TorchEngine
 from softloc.errors import AudioError
-from softloc.features import LogMel, mel_filterbank
 from softloc.inference import compute_logits, compute_probabilities
-from softloc.model_files import ModelSettings, default_notes
-from softloc.network import OnsetNetwork
 from softloc.presets import SIZES
-
-
-def make_model(size: str = "small", *, bidirectional: bool = False) -> Checkpoint:
-    torch.manual_seed(0)
-    classes = ("KD", "SD")
-    preset = SIZES[size]
-    network = OnsetNetwork(preset.network(2, bidirectional=bidirectional)).eval()
-    log_mel = LogMel(preset.features, torch.from_numpy(mel_filterbank(preset.features)))
-    notes = default_notes(classes)
-    settings = ModelSettings(preset.features, network.settings, classes, notes, softness_ms=30.0)
-    return Checkpoint(settings, log_mel, network)
 
 
 def engine_of(model: Checkpoint) -> Engine:

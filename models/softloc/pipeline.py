@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "drums"
 
+#: From here on a model that reads both ways says what memory it needs.
+MUCH_MEMORY_MB = 1_000.0
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -176,11 +179,9 @@ class Transcriber:
 
     def _listen_both_ways(self, heard: _Meter) -> list[Onset]:
         model = self.settings
-        _LOG.info(
-            "the model reads both ways: it needs about %.0f MB of memory an hour of recording",
-            megabytes_per_hour(model),
+        blocks = resample_blocks(
+            _warn_of_memory(heard, megabytes_per_hour(model)), model.features.sample_rate_hz
         )
-        blocks = resample_blocks(heard, model.features.sample_rate_hz)
         frames = compute_frames(self.engine, blocks)
         onsets = decode_onsets(
             frames.probabilities,
@@ -289,6 +290,20 @@ class _Meter:
             self.n_samples += len(block.samples)
             self.sample_rate_hz = block.sample_rate_hz
             yield block
+
+
+def _warn_of_memory(heard: _Meter, megabytes_per_hour: float) -> Iterator[Waveform]:
+    """Pass blocks on, and say when they begin to need much memory."""
+    is_told = False
+    for block in heard:
+        if not is_told and heard.duration_s / 3600 * megabytes_per_hour > MUCH_MEMORY_MB:
+            is_told = True
+            _LOG.warning(
+                "the model reads both ways and needs all of a recording at once: about %.0f MB of "
+                "memory an hour",
+                megabytes_per_hour,
+            )
+        yield block
 
 
 def _cut(waveform: Waveform) -> Iterator[Waveform]:

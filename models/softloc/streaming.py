@@ -33,7 +33,7 @@ from softloc.events import Onset
 from softloc.history import History
 from softloc.inference import CHUNK_FRAMES, Frames, edge_frames, logistic
 from softloc.model_files import ModelSettings
-from softloc.network import NetworkSettings, bands_after, dense_inputs, input_shape
+from softloc.network import bands_after, input_shape
 from softloc.spool import EVENT, Labeller
 from softloc.velocity import VelocityReadOut, frames_around
 
@@ -97,20 +97,17 @@ def refuse_both_ways(model: ModelSettings) -> None:
 def megabytes_per_hour(model: ModelSettings) -> float:
     """Memory that a network which reads both ways needs for an hour of audio, megabytes.
 
-    Its convolutions' output is kept twice while it is put together, and the dense layer sees it
-    beside the LSTM's.
+    While its LSTM computes, there are the output of the convolutions, twice as it is put together,
+    and the gates and the output of both directions.
     """
-    frames = float(model.features.grid.frame_rate) * 3600
-    return frames * _values_per_frame(model.network) * _BYTES_PER_VALUE / 1e6
-
-
-def _values_per_frame(network: NetworkSettings) -> int:
-    _, bands = input_shape(network)
-    for stage in network.stages:
+    shape = model.network
+    _, bands = input_shape(shape)
+    for stage in shape.stages:
         bands = bands_after(bands, stage) // stage.pool
-    width = network.stages[-1].channels * bands
-    hidden = 2 * network.lstm_units
-    return 2 * width + hidden + dense_inputs(network, width) + network.dense_units
+    width = shape.stages[-1].channels * bands
+    values_per_frame = 2 * width + 2 * (4 + 1) * shape.lstm_units
+    frames = float(model.features.grid.frame_rate) * 3600
+    return frames * values_per_frame * _BYTES_PER_VALUE / 1e6
 
 
 class FrameReader:
@@ -422,6 +419,7 @@ class Stream:
         self._rate_hz = sample_rate_hz
         self._resampler = Resampler(sample_rate_hz, self._reader.settings.features.sample_rate_hz)
         self._in_order = TimeOrder(self._reader.settings.classes)
+        self._has_ended = False
 
     def push(self, block: ArrayLike) -> list[Onset]:
         """Hear what comes next.
@@ -442,7 +440,11 @@ class Stream:
         ------
         AudioError
             If a sample is not finite or the shape makes no sense.
+        SettingsError
+            If the stream was ended.
         """
+        if self._has_ended:
+            raise SettingsError("this stream has ended: make another one for what follows")
         if not np.size(block):
             return []
         samples = make_waveform(block, self._rate_hz).samples
@@ -450,6 +452,9 @@ class Stream:
 
     def flush(self) -> list[Onset]:
         """End the stream; return the events that are left, sorted by time."""
+        if self._has_ended:
+            return []
+        self._has_ended = True
         rest = self._reader.push(self._resampler.flush())
         return self._onsets(np.concatenate((rest, self._reader.flush())))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click_model import make_click_model
+from random_model import make_model
 from typer.testing import CliRunner
 
 import softloc.model_files
@@ -54,6 +55,16 @@ def test_show_knows_how_far_a_model_looks_ahead(click_model: Path) -> None:
     """One convolution takes a frame of 10 ms more, a frame half a window of 2048 samples."""
     facts = json.loads(run("show", click_model, "--json")[1])
     assert facts["look_ahead_ms"] == pytest.approx(10 + 1000 * 1024 / 44_100, abs=0.05)
+
+
+def test_show_says_what_memory_a_model_needs(click_model: Path, tmp_path: Path) -> None:
+    assert json.loads(run("show", click_model, "--json")[1])["memory_mb_an_hour"] == 0
+    path = tmp_path / "both.safetensors"
+    save_checkpoint(path, make_model("large", bidirectional=True))
+    # 100 frames a second: 96 values twice, and in each direction four gates and an output of 96.
+    expected_mb = 360_000 * (2 * 96 + 2 * 5 * 96) * 4 / 1e6
+    facts = json.loads(run("show", path, "--json")[1])
+    assert facts["memory_mb_an_hour"] == pytest.approx(expected_mb, abs=1)
 
 
 def test_cards(click_model: Path) -> None:
