@@ -4,27 +4,31 @@ Writes ``benchmarks/results/engines.json``: processor time of one thread for the
 drums alone in ``$SOFTLOC_DATA/drums-dev`` (least of several runs, in turn), the time until the
 first answer in a process that has all libraries imported, and F1 where the numbers differ. All get
 the same features. *int8* is ONNX Runtime's static quantisation of the convolutions, calibrated on
-the four mixes; *NumPy* computes the LSTM step by step with its matrix products.
+the four mixes; *NumPy* computes the LSTM step by step with its matrix products. Transforms are
+those of all frames of the recordings, in tiles; imports are of whole processes, less Python's own.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import files as files_of
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
+import scipy.fft
 import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
 from benchmarks.drums.render import data_folder
-from benchmarks.speed import chunks_of, machine, score, time_all
+from benchmarks.speed import ROOT, chunks_of, machine, measure_processes, score, time_all
 from softloc.audio import read_audio
 from softloc.checkpoints import load_checkpoint
 from softloc.engines import OnnxEngine
@@ -36,6 +40,7 @@ from softloc.pipeline import Transcriber
 RESULTS = Path(__file__).resolve().parent / "results" / "engines.json"
 MODEL = "drums"
 ROUNDS = 3
+TILE_FRAMES = 64
 
 Floats = NDArray[np.float32]
 
@@ -69,12 +74,19 @@ def main() -> None:
         "LSTM alone, NumPy": lambda: [recur(part[:, 0]) for part in encoded],
     }
     times = time_all(ways, ROUNDS)
+    n_frames = sum(len(part) for part in features)
+    transforms = time_all(_transforms(file.settings.features.fft_samples), 20 * ROUNDS)
     record = {
         "command": "python -m benchmarks.engines",
         "date": datetime.now(UTC).date().isoformat(),
         "method": __doc__,
         "machine": machine(),
         "cpu_s": times,
+        "transforms_cpu_s": {
+            name: round(seconds * n_frames / TILE_FRAMES, 3) for name, seconds in transforms.items()
+        },
+        "imports_cpu_s": import_costs(),
+        "installed_mb": {name: installed_mb(name) for name in ("onnxruntime", "torch")},
         "until_first_answer_s": {"onnx": round(opened_s, 3), "torch.compile": round(compile_s, 2)},
         "f1": {
             "onnx": score(Transcriber(file.settings, engine), files),
@@ -83,6 +95,34 @@ def main() -> None:
     }
     RESULTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(record, indent=1))
+
+
+def _transforms(size: int) -> dict[str, Callable[[], object]]:
+    """Real transforms of a tile of frames by several libraries."""
+    frames = np.random.default_rng(0).normal(size=(TILE_FRAMES, size)).astype(np.float32)
+    tensor = torch.from_numpy(frames)
+    return {
+        "numpy": lambda: np.fft.rfft(frames),
+        "scipy": lambda: scipy.fft.rfft(frames),
+        "torch": lambda: torch.fft.rfft(tensor),
+    }
+
+
+def import_costs() -> dict[str, float]:
+    """Processor time that imports take, in processes of their own."""
+    names = ("numpy", "scipy.fft", "onnx", "onnxruntime", "torch")
+    commands = {name: [sys.executable, "-c", f"import {name}"] for name in names}
+    commands["python"] = [sys.executable, "-c", "pass"]
+    cases = {name: (command, ROOT) for name, command in commands.items()}
+    costs = measure_processes(cases, ROUNDS)
+    own_s = costs.pop("python").cpu_s
+    return {name: round(cost.cpu_s - own_s, 3) for name, cost in costs.items()}
+
+
+def installed_mb(package: str) -> int:
+    """Size of a package as it is installed."""
+    paths = [Path(str(file.locate())) for file in files_of(package) or ()]
+    return round(sum(path.stat().st_size for path in paths if path.is_file()) / 1e6)
 
 
 def numpy_lstm(file: ModelFile) -> Callable[[Floats], Floats]:

@@ -405,6 +405,25 @@ def _stage_s(times: Mapping[str, float], stage: str, engine: str) -> float:
     return sum(times.get(f"{step}, {engine}", times.get(step, 0.0)) for step in steps)
 
 
+def engines_table() -> str:
+    """Ways to compute the network that were weighed."""
+    record = _load("engines.json")
+    starts, scores = record["until_first_answer_s"], record["f1"]
+    rows = []
+    for name, seconds in record["cpu_s"].items():
+        way = name.split(", ")[1]
+        is_first = name.startswith("convolutions")
+        f1 = scores.get(way) if is_first else None
+        cells = "–" if f1 is None else f"{_f1(f1['50ms'])} / {_f1(f1['20ms'])}"
+        start = f"{starts[way]:.3f}" if is_first and way in starts else "–"
+        rows.append((name, f"{seconds:.2f}", start, cells))
+    for name, seconds in record["transforms_cpu_s"].items():
+        rows.append((f"transforms, {name}", f"{seconds:.2f}", "–", "–"))
+    for name, seconds in record["imports_cpu_s"].items():
+        rows.append((f"`import {name}`", f"{seconds:.2f}", "–", "–"))
+    return _table(("", "processor time, s", "until the first answer, s", "mean F1"), rows)
+
+
 def length_table() -> str:
     """Memory and cost of a transcription against the length of the recording."""
     header = ("recording", "to", "events", "peak memory, MB", "processor, s", "the same an hour, s")
@@ -465,6 +484,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "latency": latency_table,
     "speed": speed_table,
     "stages": stages_table,
+    "engines": engines_table,
 }
 
 

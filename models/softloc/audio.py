@@ -307,10 +307,13 @@ def mix_to_mono(
 
 def _mean_of_channels(block: NDArray[np.float32]) -> NDArray[np.float32]:
     """Like ``block.mean(axis=1)``, which is slow along so short an axis."""
+    if block.shape[1] == 1:
+        return block[:, 0]
     mean = block[:, 0].copy()
     for channel in range(1, block.shape[1]):
         mean += block[:, channel]
-    return mean / np.float32(block.shape[1]) if block.shape[1] > 1 else mean
+    mean /= np.float32(block.shape[1])
+    return mean
 
 
 def _to_floating(array: NDArray[Any]) -> NDArray[np.float32]:

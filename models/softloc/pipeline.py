@@ -13,6 +13,7 @@ the whole recording at once.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from numpy.typing import ArrayLike
 from softloc.audio import BLOCK_S, Waveform, make_waveform, read_blocks, resample_blocks
 from softloc.decoding import decode_onsets
 from softloc.engines import AUTO, ONNX, Engine, choose_engine
-from softloc.errors import SettingsError
+from softloc.errors import CheckpointError, SettingsError
 from softloc.events import Onset
 from softloc.inference import CHUNK_FRAMES, compute_frames
 from softloc.model_files import ModelSettings, read_model
@@ -225,11 +226,15 @@ def load(
     CheckpointError
         If the file is damaged.
     """
-    if choose_engine(engine, device) == ONNX:
+    if choose_engine(engine, device) == ONNX and onnx_works(wanted=engine == ONNX):
         from softloc.engines.onnx_engine import OnnxEngine  # noqa: PLC0415
 
         file = read_model(model)
-        return Transcriber(file.settings, OnnxEngine(file, n_threads), file.velocity, file.record)
+        try:
+            computing = OnnxEngine(file, n_threads)
+        except ValueError as error:
+            raise CheckpointError(f"{model}: the model file is damaged ({error})") from error
+        return Transcriber(file.settings, computing, file.velocity, file.record)
     # Importing PyTorch takes longer than a song does without it.
     from softloc.checkpoints import load_checkpoint  # noqa: PLC0415
     from softloc.engines.torch_engine import choose_device, use_threads  # noqa: PLC0415
@@ -237,6 +242,24 @@ def load(
     if n_threads is not None:
         use_threads(n_threads)
     return from_checkpoint(load_checkpoint(model), choose_device(device))
+
+
+def onnx_works(*, wanted: bool) -> bool:
+    """Whether ONNX Runtime, which is installed, can be loaded; a library of the system may lack.
+
+    Raises
+    ------
+    SettingsError
+        If it cannot, and is `wanted` by name.
+    """
+    try:
+        importlib.import_module("softloc.engines.onnx_engine")
+    except ImportError as error:
+        if wanted:
+            raise SettingsError(f"ONNX Runtime cannot be loaded: {error}") from error
+        _LOG.warning("ONNX Runtime cannot be loaded, PyTorch computes instead: %s", error)
+        return False
+    return True
 
 
 def from_checkpoint(checkpoint: Checkpoint, device: str = "cpu") -> Transcriber:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from softloc.engines.interface import Encoded
 from softloc.engines.onnx_graphs import STATE, Weights, convolution_graph, memory_graph
-from softloc.errors import CheckpointError
 from softloc.features import (
     FeatureSettings,
     NumpyLogMel,
@@ -40,7 +39,7 @@ class OnnxEngine:
 
     Raises
     ------
-    CheckpointError
+    ValueError
         If the weights do not fit the settings.
     """
 
@@ -49,14 +48,11 @@ class OnnxEngine:
         filterbank = model.tensors.get("log_mel.filterbank")
         expected = (self._features.fft_samples // 2 + 1, self._features.n_bands)
         if filterbank is None or filterbank.shape != expected:
-            raise CheckpointError(f"the model file is damaged: its filterbank is not {expected}")
+            raise ValueError(f"log_mel.filterbank is not of shape {expected}")
         self._log_mel = NumpyLogMel(self._features, filterbank)
         weights = Weights(model.part("network"))
-        try:
-            graphs = (f(self._shape, weights) for f in (convolution_graph, memory_graph))
-            self._convolutions, self._memory = (_open(graph, n_threads) for graph in graphs)
-        except ValueError as error:
-            raise CheckpointError(f"the model file is damaged ({error})") from error
+        self._convolutions = _open(convolution_graph(self._shape, weights), n_threads)
+        self._memory = _open(memory_graph(self._shape, weights), n_threads)
         velocity = model.velocity
         self._level_weights = None if velocity is None else velocity.weight
 

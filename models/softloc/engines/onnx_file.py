@@ -1,9 +1,9 @@
 """ONNX models as bytes: the few messages of the format that the network needs.
 
-The package ``onnx`` writes them, too, but importing it takes longer than the transcription of half
-a minute of audio, and every start would pay for it. Its checker reads what is written here in the
-tests. Field numbers are those of ``onnx.proto3``, which never change; wire types and varints those
-of Protocol Buffers.
+The package ``onnx`` writes them, too, but importing it takes several times as long as making the
+graphs, and every start would pay for it (`benchmarks/README.md`). Its checker reads what is written
+here in the tests. Field numbers are those of ``onnx.proto3``, which never change; wire types and
+varints those of Protocol Buffers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: What ONNX Runtime 1.16 and later read; enough for all operators that are used.
+#: Enough for all operators that are used, and old enough for every ONNX Runtime that we allow.
 IR_VERSION, OPERATOR_SET = 8, 17
 
 _ELEMENT_TYPES = {np.dtype(np.float32): 1, np.dtype(np.int64): 7}

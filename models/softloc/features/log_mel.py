@@ -1,4 +1,4 @@
-"""The features in PyTorch: what training differentiates no further, and what a GPU computes."""
+"""The features in PyTorch, for training and for devices other than a processor."""
 
 from __future__ import annotations
 
