@@ -18,6 +18,9 @@ Conventions
 - A run is what lies nearest to its points and within 2 S of them; points closer together than that
   share one run. Its mass is cut into equal shares in order of time, one event at the centre of
   each.
+- Frames are read once, in order, and an event is given out when nothing that follows can change it
+  (`PointReader`): a stream has the same events as the finished recording. The search for points
+  therefore goes from one quiet stretch to the next, not over the whole recording at once.
 - There is no threshold on probabilities, no suppression of neighbours and nothing to tune. One half
   is where rounding to whole events turns over.
 - Times are real numbers, finer than a frame. Signals are not cut off at their ends here: the
@@ -176,10 +179,10 @@ class PointReader:
     """Reads the events of one class off its probabilities as they come.
 
     It gives the same answers as `decode_points`, which is made of it, however the frames are cut:
-    all decisions are taken at frames that only the probabilities choose. A stretch of `QUIET`
-    frames lets the points before it settle; events are given out once the next point is known, or
-    known to be too far away to matter. Where it never gets quiet that is done every `PATIENCE`
-    softnesses, and a run longer than `LONGEST` softnesses is cut between its points.
+    all decisions are taken at frames that only the probabilities choose. When it gets `QUIET`,
+    points are looked for in what came before; a run is given out once the next point is known, or
+    known to be too far away to matter. Where it never gets quiet points are looked for every
+    `PATIENCE` softnesses, and a run longer than `LONGEST` softnesses is cut between its points.
 
     Parameters
     ----------
