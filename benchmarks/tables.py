@@ -516,6 +516,112 @@ def reading_table() -> str:
     return _table(header, rows)
 
 
+def speed_table() -> str:
+    """Whole processes, beside a bare import of PyTorch in the same run."""
+    record = _load("speed.json")
+    unit = record["processes"]["import torch"]["cpu_s"]
+    titles = {
+        "import torch": "`python -c 'import torch'`",
+        "drums, onnx": "softloc `drums`, 13 recordings",
+        "drums-small, onnx": "softloc `drums-small`, 13 recordings",
+        "song, drums, onnx": "softloc `drums`, a song of 4 minutes",
+        "drums, torch": "the same 13 recordings with PyTorch",
+        "drums-small, torch": "`drums-small` with PyTorch",
+        "song, drums, torch": "the song with PyTorch",
+        "before: drums": "13 recordings, before this was measured",
+        "librosa onsets": "librosa, onsets without classes, 13 recordings",
+        "softloc --help": "`softloc --help`",
+        "import of the libraries": "import of NumPy, ONNX Runtime, soundfile, soxr",
+        "python": "Python alone",
+    }
+    header = ("whole process", "processor time, s", "times `import torch`", "memory, MB")
+    rows = [
+        (title, f"{cost['cpu_s']:.2f}", f"{cost['cpu_s'] / unit:.2f}", str(cost["memory_mb"]))
+        for name, title in titles.items()
+        if (cost := record["processes"].get(name)) is not None
+    ]
+    return _table(header, rows)
+
+
+def stages_table() -> str:
+    """Where the time goes once a model is loaded, and what each stage takes at least."""
+    loaded = _load("speed.json")["loaded"]
+    columns = [("drums", "torch"), ("drums", "onnx"), ("drums-small", "onnx")]
+    floors = {"decode": "decode_s", "features": "features_s", "network": "network_s"}
+    header = ["stage, processor s"]
+    header += [f"`{model}`, {engine}" for model, engine in columns]
+    header += [f"`{model}`, least" for model in loaded]
+    rows = []
+    for stage in ("decode", "features", "network", "loudness", "events", "write"):
+        times = [_stage_s(loaded[model]["stages_cpu_s"], stage, e) for model, e in columns]
+        least = [loaded[model]["floors"].get(floors.get(stage, "")) for model in loaded]
+        cells = ["–" if value is None else f"{value:.3f}" for value in (*times, *least)]
+        rows.append((stage, *cells))
+    for source in ("from files", "from memory"):
+        speeds = [str(loaded[m]["times_real_time"][f"{e}, {source}"]) for m, e in columns]
+        rows.append((f"times real time, {source}", *speeds, *("" for _ in loaded)))
+    return _table(header, rows)
+
+
+def _stage_s(times: Mapping[str, float], stage: str, engine: str) -> float:
+    """Time of a stage, which may be of several steps or the same with every engine."""
+    steps = ("convolutions", "LSTM and dense") if stage == "network" else (stage,)
+    return sum(times.get(f"{step}, {engine}", times.get(step, 0.0)) for step in steps)
+
+
+def engines_table() -> str:
+    """Ways to compute the network that were weighed."""
+    record = _load("engines.json")
+    starts, scores = record["until_first_answer_s"], record["f1"]
+    rows = []
+    for name, seconds in record["cpu_s"].items():
+        way = name.split(", ")[1]
+        is_first = name.startswith("convolutions")
+        f1 = scores.get(way) if is_first else None
+        cells = "–" if f1 is None else f"{_f1(f1['50ms'])} / {_f1(f1['20ms'])}"
+        start = f"{starts[way]:.3f}" if is_first and way in starts else "–"
+        rows.append((name, f"{seconds:.2f}", start, cells))
+    for name, seconds in record["transforms_cpu_s"].items():
+        rows.append((f"transforms, {name}", f"{seconds:.2f}", "–", "–"))
+    for name, seconds in record["imports_cpu_s"].items():
+        rows.append((f"`import {name}`", f"{seconds:.2f}", "–", "–"))
+    return _table(("", "processor time, s", "until the first answer, s", "mean F1"), rows)
+
+
+def length_table() -> str:
+    """Memory and cost of a transcription against the length of the recording."""
+    header = ("recording", "to", "events", "peak memory, MB", "processor, s", "the same an hour, s")
+    rows = [
+        (
+            f"{row['minutes']} min" if row["minutes"] < 60 else f"{row['minutes'] / 60:.3g} h",
+            row["suffix"].lstrip("."),
+            f"{row['events']:,}",
+            f"{row['peak_mb']:.0f}",
+            f"{row['cpu_s']:.1f}",
+            f"{row['cpu_s'] / row['duration_s'] * 3600:.1f}",
+        )
+        for row in _load("length.json")["rows"]
+    ]
+    return _table(header, rows)
+
+
+def latency_table() -> str:
+    """From a hit to the moment it is told: by design, and measured."""
+    header = ("model", "frames at once", "by design, ms (at most)", "median", "95 %", "longest",
+              "of one core")  # fmt: skip
+    rows = [
+        (
+            f"`{row['model']}`",
+            f"{row['step_frames']}",
+            f"{row['stated_ms']['typical']:.0f} ({row['stated_ms']['longest']:.0f})",
+            *(f"{row['measured_ms'][key]:.0f}" for key in ("median", "95%", "longest")),
+            f"{row['cpu_share']:.1%}",
+        )
+        for row in _load("latency.json")["rows"]
+    ]
+    return _table(header, rows)
+
+
 def fuzz_table() -> str:
     """Damaged files given to each reader, all campaigns together."""
     counted = ("inputs", "read", "refused", "crashes", "hangs", "over_memory")
@@ -585,6 +691,11 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "instruments": instruments_table,
     "shifts": shifts_table,
     "reading": reading_table,
+    "length": length_table,
+    "latency": latency_table,
+    "speed": speed_table,
+    "stages": stages_table,
+    "engines": engines_table,
     "fuzz": fuzz_table,
     "faults": faults_table,
 }

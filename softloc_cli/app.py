@@ -16,6 +16,7 @@ from softloc_cli.console import EXIT_CODES_HELP
 from softloc_cli.convert import convert
 from softloc_cli.doctor import doctor
 from softloc_cli.evaluate import evaluate
+from softloc_cli.listen import listen
 from softloc_cli.models import models
 from softloc_cli.perturb import perturb
 from softloc_cli.train import train
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (transcribe, train, evaluate, perturb, convert, doctor):
+for _command in (transcribe, listen, train, evaluate, perturb, convert, doctor):
     app.command(epilog=EXIT_CODES_HELP)(_command)
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")

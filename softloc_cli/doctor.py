@@ -21,9 +21,19 @@ if TYPE_CHECKING:
     from softloc.diagnosis import Diagnosis, Level
 
 #: What the numbers depend on; all are installed with softloc.
-_LIBRARIES = ("numpy", "scipy", "torch", "soundfile", "soxr", "librosa", "mir_eval", "mido")
+_LIBRARIES = (
+    "numpy",
+    "scipy",
+    "torch",
+    "onnxruntime",
+    "soundfile",
+    "soxr",
+    "librosa",
+    "mir_eval",
+    "mido",
+)
 #: Optional extra to the package that it brings.
-_EXTRAS = {"av": "av"}
+_EXTRAS = {"av": "av", "live": "sounddevice"}
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS")
 _WIDTH = 11
 
@@ -123,6 +133,7 @@ def _examine_installation(*, as_json: bool) -> None:
     models = _models()
     facts: dict[str, Mapping[str, Any]] = {
         "versions": _versions(),
+        "engine": _engine(),
         "devices": _devices(),
         "threads": _threads(),
         "models": {name: state for name, (state, _) in models.items()},
@@ -143,23 +154,27 @@ def _examine_installation(*, as_json: bool) -> None:
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
     import soundfile
 
     return {
         "softloc": __version__,
         "python": platform.python_version(),
         "system": platform.platform(),
-        **{name: version(name) for name in _LIBRARIES},
+        **{name: _version(name) or "not installed" for name in _LIBRARIES},
         "libsndfile": soundfile.__libsndfile_version__,
     }
+
+
+def _engine() -> dict[str, str]:
+    from softloc.engines import AUTO, choose_engine
+
+    return {"auto means": choose_engine(AUTO, AUTO)}
 
 
 def _devices() -> dict[str, str]:
     import torch
 
-    from softloc.pipeline import choose_device
+    from softloc.engines import choose_device
 
     found = {"cpu": platform.processor() or platform.machine()}
     for index in range(torch.cuda.device_count()):
@@ -178,7 +193,8 @@ def _threads() -> dict[str, str | int]:
 
 def _models() -> dict[str, tuple[str, bool]]:
     """State of every shipped model in words, and whether it is as shipped."""
-    from softloc.checkpoints import load_checkpoint, pretrained_index
+    from softloc.checkpoints import load_checkpoint
+    from softloc.model_files import pretrained_index
 
     found = {}
     for name, entry in pretrained_index().items():
@@ -192,15 +208,21 @@ def _models() -> dict[str, tuple[str, bool]]:
 
 
 def _extras() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
     found = {}
     for extra, package in _EXTRAS.items():
-        try:
-            found[extra] = f"{package} {version(package)}"
-        except PackageNotFoundError:
-            found[extra] = f"not installed: pip install 'softloc[{extra}]'"
+        installed = _version(package)
+        missing = f"not installed: pip install 'softloc[{extra}]'"
+        found[extra] = missing if installed is None else f"{package} {installed}"
     return found
+
+
+def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _print_json(document: Mapping[str, object]) -> None:

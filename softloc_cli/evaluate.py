@@ -13,26 +13,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 import typer
 
+from softloc import evaluation
 from softloc.errors import SettingsError
-from softloc.evaluation import (
-    AVERAGING,
-    MATCHER,
-    TOLERANCE_RULE,
-    BootstrapSettings,
-    Evaluation,
-    EvaluationSettings,
-    Pairing,
-    Uncertainty,
-    bootstrap,
-    package_versions,
-    pair_recordings,
-    refuse_several_annotators,
-    select_annotator,
-    to_json,
-    to_latex,
-    to_rows,
-)
-from softloc.evaluation import evaluate as evaluate_events
+from softloc.evaluation.settings import BootstrapSettings, EvaluationSettings
 from softloc.files import write_text_atomic
 from softloc.formats import corpus_sha256, read_corpus
 from softloc.vocabulary import nearest_hint
@@ -43,7 +26,7 @@ from softloc_cli.report_files import write_evaluation_checks
 from softloc_cli.report_options import NO_CHECKS, CheckOptions, Html, Sonify
 
 if TYPE_CHECKING:
-    from softloc.evaluation import AlignOffset, BothEmpty
+    from softloc.evaluation import AlignOffset, BothEmpty, Evaluation, Pairing, Uncertainty
     from softloc.events import Corpus
 
 _DEFAULTS = EvaluationSettings()
@@ -196,7 +179,7 @@ def evaluate(
         _refuse_overwriting(outputs, corpus)
         hash_of_reference = corpus_sha256(corpus)
         if annotator is not None:
-            corpus = select_annotator(corpus, annotator)
+            corpus = evaluation.select_annotator(corpus, annotator)
         evaluations: dict[str, Evaluation] = {}
         hashes: dict[str, str] = {}
         pairings: dict[str, Pairing] = {}
@@ -218,15 +201,15 @@ def evaluate(
             paths=paths,
             sha256=hashes,
             evaluations=evaluations,
-            uncertainties=bootstrap(list(evaluations.values()), resampling),
+            uncertainties=evaluation.bootstrap(list(evaluations.values()), resampling),
             resampling=resampling,
             annotator=annotator,
             only=only or (),
         )
         shortfalls = [
             sentence
-            for name, evaluation in evaluations.items()
-            for sentence in _shortfalls(evaluation, thresholds, name)
+            for name, found in evaluations.items()
+            for sentence in _shortfalls(found, thresholds, name)
         ]
         _write(results, json_path, csv_path, tex_path)
         write_evaluation_checks(
@@ -292,9 +275,9 @@ def _pair(
     estimate = read_corpus(path)
     report_skipped(estimate)
     _refuse_overwriting(outputs, estimate)
-    pairing = pair_recordings(reference, estimate, only)
-    refuse_several_annotators(pairing.references)
-    refuse_several_annotators(
+    pairing = evaluation.pair_recordings(reference, estimate, only)
+    evaluation.refuse_several_annotators(pairing.references)
+    evaluation.refuse_several_annotators(
         pairing.estimates, f"the estimate of {path}", "keep those of one in a file of its own"
     )
     _report_unpaired(pairing, path)
@@ -309,7 +292,7 @@ def _score(
 ) -> Evaluation:
     passes = 1 if settings.align_offset == "none" else 2
     with progress(f"scoring {path.name}", passes * len(pairing.references)) as advance:
-        return evaluate_events(pairing.references, pairing.estimates, settings, ends_s, advance)
+        return evaluation.evaluate(pairing.references, pairing.estimates, settings, ends_s, advance)
 
 
 def _report_unpaired(pairing: Pairing, path: Path) -> None:
@@ -335,8 +318,8 @@ def _render_tables(results: _Results) -> str:
     from softloc_cli.evaluate_tables import render_comparison, render_evaluation
 
     tables = [
-        render_evaluation(name, evaluation, uncertainty, results.resampling)
-        for (name, evaluation), uncertainty in zip(
+        render_evaluation(name, found, uncertainty, results.resampling)
+        for (name, found), uncertainty in zip(
             results.evaluations.items(), results.uncertainties, strict=True
         )
     ]
@@ -360,7 +343,7 @@ def _page_details(results: _Results) -> dict[str, str]:
 
 def _render_json(results: _Results) -> str:
     documents = []
-    for (name, evaluation), uncertainty in zip(
+    for (name, found), uncertainty in zip(
         results.evaluations.items(), results.uncertainties, strict=True
     ):
         document: dict[str, object] = {
@@ -374,25 +357,27 @@ def _render_json(results: _Results) -> str:
             document["only"] = list(results.only)
         hashes = {"reference": results.reference_sha256, "estimate": results.sha256[name]}
         documents.append(
-            {**document, **to_json(evaluation, hashes, uncertainty, results.resampling)}
+            {**document, **evaluation.to_json(found, hashes, uncertainty, results.resampling)}
         )
     return json.dumps({"results": documents}, indent=2, ensure_ascii=False) + "\n"
 
 
 def _render_csv(results: _Results) -> str:
     rows = []
-    for (name, evaluation), uncertainty in zip(
+    for (name, found), uncertainty in zip(
         results.evaluations.items(), results.uncertainties, strict=True
     ):
         made = {
-            "vocabulary": evaluation.vocabulary,
-            "both_empty": evaluation.settings.both_empty,
-            "combine_reference_ms": f"{1000 * evaluation.settings.combine_s:g}",
+            "vocabulary": found.vocabulary,
+            "both_empty": found.settings.both_empty,
+            "combine_reference_ms": f"{1000 * found.settings.combine_s:g}",
             "versions": _versions(),
             "reference_sha256": results.reference_sha256,
             "estimate_sha256": results.sha256[name],
         }
-        rows += [{"estimate": name, **row, **made} for row in to_rows(evaluation, uncertainty)]
+        rows += [
+            {"estimate": name, **row, **made} for row in evaluation.to_rows(found, uncertainty)
+        ]
     # Timing errors and provenance belong at the end, whichever row comes first.
     columns = list(dict.fromkeys(column for row in rows for column in row if column not in made))
     text = io.StringIO()
@@ -407,7 +392,7 @@ def _render_tex(results: _Results) -> str:
 
     first = next(iter(results.evaluations.values()))
     windows = ", ".join(f"{1000 * window_s:g}" for window_s in first.settings.windows_s)
-    draws = results.resampling
+    draws, averaging = results.resampling, evaluation.AVERAGING
     notes = [
         f"softloc evaluate, {_versions()}",
         f"reference {results.reference}, sha256 {results.reference_sha256}",
@@ -417,11 +402,11 @@ def _render_tex(results: _Results) -> str:
         ),
         f"{first.n_files} recordings, vocabulary {first.vocabulary}",
         (
-            f"tolerances +-{windows} ms, P, R, intervals, bias and sigma at the first; {MATCHER}; "
-            f"{TOLERANCE_RULE}"
+            f"tolerances +-{windows} ms, P, R, intervals, bias and sigma at the first; "
+            f"{evaluation.MATCHER}; {evaluation.TOLERANCE_RULE}"
         ),
         (
-            f"sum: {AVERAGING['micro']}; any: {AVERAGING['labels ignored']}; both sides empty: "
+            f"sum: {averaging['micro']}; any: {averaging['labels ignored']}; both sides empty: "
             f"{first.settings.both_empty}; reference combined within "
             f"{1000 * first.settings.combine_s:g} ms"
         ),
@@ -430,11 +415,11 @@ def _render_tex(results: _Results) -> str:
             "percentiles; differences to the first estimate, the same recordings drawn for both"
         ),
     ]
-    return to_latex(results.evaluations, results.uncertainties, notes)
+    return evaluation.to_latex(results.evaluations, results.uncertainties, notes)
 
 
 def _versions() -> str:
-    own = {**package_versions(), "softloc": __version__}
+    own = {**evaluation.package_versions(), "softloc": __version__}
     return ", ".join(f"{package} {version}" for package, version in own.items())
 
 
@@ -449,24 +434,22 @@ def _parse_threshold(text: str) -> _Threshold:
     return _Threshold(name.strip(), least)
 
 
-def _shortfalls(
-    evaluation: Evaluation, thresholds: Sequence[_Threshold], name: str
-) -> Iterator[str]:
+def _shortfalls(found: Evaluation, thresholds: Sequence[_Threshold], name: str) -> Iterator[str]:
     """Say which scores are under their thresholds."""
     for threshold in thresholds:
-        what, score = _score_named(evaluation, threshold.name)
+        what, score = _score_named(found, threshold.name)
         if score is None or score < threshold.least - _ROUNDING:
             shown = "undefined" if score is None else f"{score:.4f}"
-            window = f"±{1000 * evaluation.headline_s:g} ms"
+            window = f"±{1000 * found.headline_s:g} ms"
             yield f"{name}: {what} at {window} is {shown}, under {threshold.least:g}"
 
 
-def _score_named(evaluation: Evaluation, name: str) -> tuple[str, float | None]:
+def _score_named(found: Evaluation, name: str) -> tuple[str, float | None]:
     """Which score a threshold means, in words, and its value."""
-    headline_s = evaluation.headline_s
-    rows = {(row.name, row.averaging): row.ratios[headline_s] for row in evaluation.table()}
+    headline_s = found.headline_s
+    rows = {(row.name, row.averaging): row.ratios[headline_s] for row in found.table()}
     known = {
-        **{label: (f"F of {label}", (label, "class")) for label in evaluation.per_class},
+        **{label: (f"F of {label}", (label, "class")) for label in found.per_class},
         "any": ("F of any (labels ignored)", ("any", "labels ignored")),
         "macro": ("F of the mean over classes (macro)", ("mean over classes", "macro")),
         "files": ("F of the mean over files", ("mean over files", "files")),

@@ -30,7 +30,7 @@ _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def list_models(*, as_json: _AsJson = False) -> None:
     """Print the shipped models, one a line: name, format version, SHA-256."""
     with user_errors():
-        from softloc.checkpoints import pretrained_index
+        from softloc.model_files import pretrained_index
 
         index = pretrained_index()
         if as_json:
@@ -81,7 +81,8 @@ def verify(
     A shipped model must have the hash of the index.
     """
     with user_errors():
-        from softloc.checkpoints import load_checkpoint, pretrained_index
+        from softloc.checkpoints import load_checkpoint
+        from softloc.model_files import pretrained_index
 
         names = list(which or pretrained_index())
         if sha256 is not None and len(names) != 1:
@@ -105,7 +106,7 @@ def verify(
 
 
 def _card(model: str) -> str:
-    from softloc.checkpoints import pretrained_card, pretrained_index
+    from softloc.model_files import pretrained_card, pretrained_index
 
     text = pretrained_card(model) if model in pretrained_index() else None
     if text is None:
@@ -114,8 +115,8 @@ def _card(model: str) -> str:
 
 
 def _file_facts(model: str) -> dict[str, Any]:
-    from softloc.checkpoints import verified_path
     from softloc.files import file_sha256
+    from softloc.model_files import verified_path
 
     with verified_path(model) as path:
         return {
@@ -127,6 +128,8 @@ def _file_facts(model: str) -> dict[str, Any]:
 
 
 def _model_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    from softloc.streaming import megabytes_per_hour
+
     settings, shape = checkpoint.settings, checkpoint.settings.network
     look_ahead_s = (
         shape.look_ahead_frames * settings.features.grid.hop_s
@@ -136,6 +139,7 @@ def _model_facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "classes": dict(zip(settings.classes, settings.midi_notes, strict=True)),
         "n_weights": sum(weight.numel() for weight in checkpoint.network.parameters()),
         "look_ahead_ms": None if shape.bidirectional else round(1000 * look_ahead_s, 1),
+        "memory_mb_an_hour": round(megabytes_per_hour(settings)) if shape.bidirectional else 0,
         "softness_ms": settings.softness_ms,
         "event_mass": settings.event_mass,
         "features": dataclasses.asdict(settings.features),

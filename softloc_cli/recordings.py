@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import typer
 
+from softloc.engines.choice import AUTO
 from softloc.errors import SettingsError, SoftLocError
+from softloc.events import sort_onsets
 from softloc.files import file_sha256, readable_name, remove_unfinished
-from softloc.formats import Provenance, WriteContext, render_file, render_text, write_onsets
+from softloc.formats import Provenance, WriteContext, render_file, text_lines, write_onsets
 from softloc.vocabulary import (
     DRUM_VOCABULARIES,
     WRITE_NOTES,
@@ -34,9 +37,9 @@ from softloc_cli.report_files import write_transcription_checks
 from softloc_cli.report_options import CheckFiles
 
 if TYPE_CHECKING:
-    from softloc.checkpoints import ModelSettings
     from softloc.events import Onset
-    from softloc.pipeline import Transcription
+    from softloc.model_files import ModelSettings
+    from softloc.pipeline import LongTranscription
 
 #: Tables, whose first line is what other programs expect there: no comment.
 _HEADER_FIRST = ("csv", "tsv", "onsets")
@@ -65,8 +68,10 @@ class Recipe:
         Tempo of MIDI files.
     time_offset_s : float
         Added to every time; no event comes before 0.
+    engine : str
+        As `softloc.pipeline.load` takes it.
     n_threads : int or None
-        Threads to compute with; None leaves that to PyTorch.
+        Threads to compute with; None leaves that to the engine.
     """
 
     model: str
@@ -76,6 +81,7 @@ class Recipe:
     classes: str | None
     tempo_bpm: float
     time_offset_s: float
+    engine: str = AUTO
     n_threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -124,12 +130,8 @@ class Session:
     def __init__(self, recipe: Recipe) -> None:
         from softloc.pipeline import load
 
-        if recipe.n_threads is not None:
-            import torch
-
-            torch.set_num_threads(recipe.n_threads)
         self._recipe = recipe
-        self._transcriber = load(recipe.model, recipe.device)
+        self._transcriber = load(recipe.model, recipe.device, recipe.engine, recipe.n_threads)
         self._fold = fold_classes(self._transcriber.settings.classes, recipe.classes)
         if MIDI in recipe.formats:
             _check_notes(self._transcriber.settings, self._fold, recipe.notes)
@@ -158,14 +160,18 @@ class Session:
         if job.source == STANDARD_STREAM:
             # Pages and sonifications read it again, which a pipe does not allow.
             source = io.BytesIO(sys.stdin.buffer.read()) if checks.paths() else sys.stdin.buffer
-        found = self._transcriber.listen(source)
-        onsets = [folded for onset in found.onsets if (folded := self._finish(onset)) is not None]
-        provenance = self._provenance(job, found)
-        for target in job.targets:
-            if target.format not in (PAGE, CLICKS):
-                self._write(target, onsets, provenance)
-        write_transcription_checks(checks, source, onsets, {"model": Path(self._recipe.model).stem})
-        return Outcome(n_events=len(onsets), audio_s=found.duration_s)
+        with self._transcriber.listen_long(source) as found:
+            provenance = self._provenance(job, found)
+            for target in job.targets:
+                if target.format not in (PAGE, CLICKS):
+                    self._write(
+                        target, _Finished(found.onsets, self._finish, target.label), provenance
+                    )
+            finished = _Finished(found.onsets, self._finish)
+            if checks.paths():
+                model = {"model": Path(self._recipe.model).stem}
+                write_transcription_checks(checks, source, list(finished), model)
+            return Outcome(n_events=sum(1 for _ in finished), audio_s=found.duration_s)
 
     def _finish(self, onset: Onset) -> Onset | None:
         """Event with its class folded and its time moved; None if the class is left out."""
@@ -177,7 +183,7 @@ class Session:
         time_s = max(0.0, onset.time_s + self._recipe.time_offset_s)
         return dataclasses.replace(onset, label=label, midi_note=note, time_s=time_s)
 
-    def _provenance(self, job: Job, found: Transcription) -> Provenance:
+    def _provenance(self, job: Job, found: LongTranscription) -> Provenance:
         """Say what documents hold beside their events; tables and MIDI do not."""
         recorded = None if job.source == STANDARD_STREAM else job.source
         hashed = recorded if any(t.format in _HASHED for t in job.targets) else None
@@ -192,25 +198,52 @@ class Session:
             data_source="program",
         )
 
-    def _write(self, target: Target, onsets: Sequence[Onset], provenance: Provenance) -> None:
+    def _write(self, target: Target, onsets: _Finished, provenance: Provenance) -> None:
         recipe = self._recipe
-        held = [onset for onset in onsets if target.label in (None, onset.label)]
         if target.path == STANDARD_STREAM:
-            for line in render_text(
-                held, target.format, WriteContext(provenance=provenance)
-            ).splitlines(keepends=True):
+            for line in text_lines(onsets, target.format, WriteContext(provenance=provenance)):
                 typer.echo(line, nl=False)  # flushes
             return
         comment = f"softloc {__version__} {Path(recipe.model).stem}"
         write_onsets(
             target.path,
-            held,
+            onsets,
+            is_sorted=True,
             format=target.format,
             note_map=recipe.notes,
             comment=None if target.format in _HEADER_FIRST else comment,
             tempo_bpm=recipe.tempo_bpm,
             provenance=provenance,
         )
+
+
+class _Finished:
+    """Events as they are written, in order, made anew whenever they are gone through.
+
+    Parameters
+    ----------
+    onsets : iterable of Onset
+        Events in order, as the model found them.
+    finish : callable
+        Changes an event, or leaves it out.
+    label : str or None
+        The only class to keep; None keeps all.
+    """
+
+    def __init__(
+        self,
+        onsets: Iterable[Onset],
+        finish: Callable[[Onset], Onset | None],
+        label: str | None = None,
+    ) -> None:
+        self._onsets, self._finish, self._label = onsets, finish, label
+
+    def __iter__(self) -> Iterator[Onset]:
+        finished = (onset for raw in self._onsets if (onset := self._finish(raw)) is not None)
+        kept = (onset for onset in finished if self._label in (None, onset.label))
+        # Folding gives events of one time other names.
+        for _, together in itertools.groupby(kept, key=lambda onset: onset.time_s):
+            yield from sort_onsets(together)
 
 
 def _checks_of(job: Job) -> CheckFiles:
@@ -232,9 +265,9 @@ def written_classes(recipe: Recipe) -> tuple[str, ...]:
     SettingsError, CheckpointError
         As from `Session`.
     """
-    from softloc.checkpoints import load_checkpoint
+    from softloc.model_files import read_model
 
-    fold = fold_classes(load_checkpoint(recipe.model).settings.classes, recipe.classes)
+    fold = fold_classes(read_model(recipe.model).settings.classes, recipe.classes)
     return tuple(dict.fromkeys(label for label in fold.values() if label is not None))
 
 

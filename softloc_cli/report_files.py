@@ -35,6 +35,8 @@ def write_transcription_checks(
     details : mapping
         What the page should say of how it was made.
     """
+    if not files.paths():
+        return
     from softloc.report import list_events, read_media, write_report, write_sonification
 
     if files.html is not None:

@@ -154,7 +154,7 @@ def train(
 @contextlib.contextmanager
 def _execution(device: str, accumulate: int) -> Iterator[Execution]:
     """Choose the device and meet the other processes, if there are any."""
-    from softloc.pipeline import choose_device
+    from softloc.engines import choose_device
     from softloc.processes import join_team, own_device
     from softloc.training import Execution
 
@@ -224,7 +224,7 @@ def _parse_annotators(texts: list[str]) -> dict[str, float]:
 
 
 def _check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
-    from softloc.checkpoints import MODEL_SUFFIX
+    from softloc.model_files import MODEL_SUFFIX
     from softloc.training import curve_path, picture_path, record_path, state_path
 
     if output.suffix != MODEL_SUFFIX:

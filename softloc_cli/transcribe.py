@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from softloc.engines.choice import AUTO, ENGINES
 from softloc.errors import SettingsError
 from softloc.formats import WRITABLE
 from softloc.formats.midi import DEFAULT_TEMPO_BPM
@@ -94,6 +95,14 @@ def transcribe(
     device: Annotated[
         str, typer.Option("-d", "--device", help="auto, cpu, cuda[:N] or mps.")
     ] = "auto",
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(ENGINES),
+            help="What computes: onnx starts quickly and needs no PyTorch, torch knows other "
+            "devices. The events are the same. Default: onnx on a processor, where installed.",
+        ),
+    ] = AUTO,
     jobs: Annotated[
         str,
         typer.Option(
@@ -186,6 +195,7 @@ def transcribe(
         recipe = Recipe(
             model=model,
             device=device,
+            engine=engine,
             formats=wanted,
             notes={} if note_map is None else parse_note_map(note_map),
             classes=classes,

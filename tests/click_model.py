@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from softloc.checkpoints import Checkpoint, ModelSettings, default_notes
+from softloc.checkpoints import Checkpoint
 from softloc.features import FeatureSettings, LogMel, mel_filterbank
+from softloc.model_files import ModelSettings, default_notes
 from softloc.network import ConvStage, NetworkSettings, OnsetNetwork
 
 

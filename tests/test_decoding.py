@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from softloc.decoding import decode_onsets, decode_points
+from softloc.decoding import PointReader, decode_onsets, decode_points
 from softloc.loss import soft_localization_loss
 from softloc.timebase import FrameGrid
 
@@ -174,3 +174,77 @@ def test_extreme_softness_has_a_meaning(softness_ms: float) -> None:
     p[0, 50] = 0.9
     (onset,) = decode_onsets(p, ["KD"], GRID, softness_ms=softness_ms)
     assert onset.time_s == pytest.approx(0.5)
+
+
+def cut(p: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
+    """Pieces of these sizes, again and again."""
+    pieces, start = [], 0
+    for size in itertools.cycle(sizes):
+        if start >= len(p):
+            return pieces
+        pieces.append(p[start : start + size])
+        start += size
+    return pieces
+
+
+def hazy(n_frames: int, rng: np.random.Generator, level: float) -> np.ndarray:
+    """Sharp events on a background that never gets quite silent."""
+    p = level * rng.uniform(size=n_frames) ** 4
+    p[rng.uniform(size=n_frames) < 0.06] += 0.8
+    return np.minimum(p, 1.0)
+
+
+@settings(max_examples=20)
+@given(
+    st.lists(st.integers(1, 90), min_size=1, max_size=6),
+    st.integers(0, 1_000),
+    st.sampled_from([0.0, 0.02, 0.2, 1.0]),
+    st.sampled_from([1.0, 3.0, 6.5]),
+)
+def test_events_do_not_depend_on_the_pieces(
+    sizes: list[int], seed: int, level: float, softness_frames: float
+) -> None:
+    p = hazy(400, np.random.default_rng(seed), level)
+    whole = decode_points(p, softness_frames)
+    reader = PointReader(softness_frames)
+    parts = [reader.push(piece) for piece in cut(p, sizes)] + [reader.flush()]
+    for expected, found in zip(whole, zip(*parts, strict=True), strict=True):
+        assert np.concatenate(found).tolist() == expected.tolist()
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 1_000), st.sampled_from([0.0, 0.05, 0.3, 1.0]), st.sampled_from([1.0, 3.0]))
+def test_an_event_is_told_in_time_and_none_comes_after_its_time(
+    seed: int, level: float, softness_frames: float
+) -> None:
+    """However long it never gets quiet: the delay has a bound, and so has what is still open."""
+    p = hazy(500, np.random.default_rng(seed), level)
+    reader = PointReader(softness_frames)
+    alone, longest = reader.delay_frames
+    assert alone < longest
+    decided = 0
+    for known, probability in enumerate(p, start=1):
+        found = reader.push(np.array([probability])).frames
+        assert (found >= decided - 1e-9).all()
+        assert (known - found <= longest).all()
+        assert known - reader.decided_frames <= longest
+        decided = reader.decided_frames
+
+
+def test_an_event_that_is_alone_is_told_after_four_softnesses() -> None:
+    p = np.zeros(60)
+    p[20] = 0.9
+    reader = PointReader(SOFTNESS_FRAMES)
+    told = next(t for t, x in enumerate(p) if len(reader.push(np.array([x])).frames))
+    assert told - 20 + 1 == reader.delay_frames[0] == 4 * SOFTNESS_FRAMES + 2
+
+
+def test_memory_does_not_grow_with_the_frames() -> None:
+    reader = PointReader(SOFTNESS_FRAMES)
+    rng = np.random.default_rng(0)
+    sizes = []
+    for level in (0.0, 0.2, 0.0, 1.0, 0.0):
+        for _ in range(4):
+            reader.push(hazy(500, rng, level))
+        sizes.append(reader._mass.end - reader._mass.first)
+    assert max(sizes) < 300

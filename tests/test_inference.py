@@ -7,24 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from random_model import make_model
 
-from softloc.checkpoints import Checkpoint, ModelSettings, default_notes
+from softloc.checkpoints import Checkpoint
+from softloc.engines import Engine, TorchEngine
 from softloc.errors import AudioError
-from softloc.features import LogMel, mel_filterbank
 from softloc.inference import compute_logits, compute_probabilities
-from softloc.network import OnsetNetwork
 from softloc.presets import SIZES
 
 
-def make_model(size: str = "small", *, bidirectional: bool = False) -> Checkpoint:
-    torch.manual_seed(0)
-    classes = ("KD", "SD")
-    preset = SIZES[size]
-    network = OnsetNetwork(preset.network(2, bidirectional=bidirectional)).eval()
-    log_mel = LogMel(preset.features, torch.from_numpy(mel_filterbank(preset.features)))
-    notes = default_notes(classes)
-    settings = ModelSettings(preset.features, network.settings, classes, notes, softness_ms=30.0)
-    return Checkpoint(settings, log_mel, network)
+def engine_of(model: Checkpoint) -> Engine:
+    return TorchEngine(model.log_mel, model.network)
 
 
 def assert_same(found: np.ndarray, expected: np.ndarray, share: float = 1e-3) -> None:
@@ -42,17 +35,17 @@ def pieces(samples: np.ndarray, size: int) -> Iterator[np.ndarray]:
 def test_any_cut_gives_the_same_logits(size: str, rng: np.random.Generator) -> None:
     model = make_model(size)
     samples = rng.normal(0, 0.1, size=100_000).astype(np.float32)
-    whole = compute_logits(model.log_mel, model.network, [samples])
+    whole = compute_logits(engine_of(model), [samples])
     for block, chunk_frames in ((7_001, 2_000), (100_000, 37), (441, 50)):
-        cut = compute_logits(model.log_mel, model.network, pieces(samples, block), chunk_frames)
+        cut = compute_logits(engine_of(model), pieces(samples, block), chunk_frames)
         assert_same(cut, whole)
 
 
 def test_both_directions_do_not_depend_on_the_cut(rng: np.random.Generator) -> None:
     model = make_model(bidirectional=True)
     samples = rng.normal(0, 0.1, size=60_000).astype(np.float32)
-    whole = compute_logits(model.log_mel, model.network, [samples])
-    cut = compute_logits(model.log_mel, model.network, pieces(samples, 5_000), 40)
+    whole = compute_logits(engine_of(model), [samples])
+    cut = compute_logits(engine_of(model), pieces(samples, 5_000), 40)
     assert_same(cut, whole)
 
 
@@ -60,7 +53,7 @@ def test_both_directions_do_not_depend_on_the_cut(rng: np.random.Generator) -> N
 def test_every_frame_inside_the_recording_has_an_answer(n_samples: int) -> None:
     model = make_model()
     samples = np.zeros(n_samples, dtype=np.float32)
-    probabilities = compute_probabilities(model.log_mel, model.network, [samples])
+    probabilities = compute_probabilities(engine_of(model), [samples])
     assert probabilities.shape == (2, -(-n_samples // 441))
     assert (probabilities > 0).all()
     assert (probabilities[:, 1:-1] < 1).all()
@@ -69,7 +62,7 @@ def test_every_frame_inside_the_recording_has_an_answer(n_samples: int) -> None:
 def test_an_answer_that_is_not_finite_is_refused() -> None:
     model = make_model()
     with pytest.raises(AudioError, match="not finite"):
-        compute_logits(model.log_mel, model.network, [np.full(4410, np.nan, dtype=np.float32)])
+        compute_logits(engine_of(model), [np.full(4410, np.nan, dtype=np.float32)])
 
 
 def test_shifting_audio_by_hops_shifts_the_answer(rng: np.random.Generator) -> None:
@@ -78,10 +71,8 @@ def test_shifting_audio_by_hops_shifts_the_answer(rng: np.random.Generator) -> N
     hop = model.settings.features.hop_samples
     samples = rng.normal(0, 0.1, size=60 * hop).astype(np.float32)
     shift = 300
-    plain = compute_logits(model.log_mel, model.network, [samples])
-    later = compute_logits(
-        model.log_mel, model.network, [np.zeros(shift * hop, np.float32), samples]
-    )
+    plain = compute_logits(engine_of(model), [samples])
+    later = compute_logits(engine_of(model), [np.zeros(shift * hop, np.float32), samples])
     assert_same(later[:, shift + 20 :], plain[:, 20:], share=0.02)
 
 

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from softloc.audio_store import AudioStore
 from softloc.checkpoints import Checkpoint
 from softloc.datasets import Classes, Dataset, LabelSequence, build_dataset
+from softloc.engines import TorchEngine
 from softloc.evaluation import match_times
 from softloc.events import Onset
 from softloc.features import LEVEL_FLOOR, LOG_GAIN, LogMel, band_levels, mel_filterbank
 from softloc.formats import read_corpus, read_onsets, write_onsets
 from softloc.inference import compute_frames, compute_probabilities
 from softloc.network import OnsetNetwork
-from softloc.pipeline import Transcriber
+from softloc.pipeline import from_checkpoint
 from softloc.presets import SIZES
 from softloc.timebase import FrameGrid, seconds_to_microseconds
 from softloc.velocity import (
@@ -39,9 +40,9 @@ from softloc.velocity import (
     set_velocities,
 )
 from softloc.velocity_fitting import (
+    bands_engine,
     draw_recordings,
     fit_velocities,
-    hear_bands,
     match_velocities,
     match_window_s,
 )
@@ -75,11 +76,9 @@ def fitted(played: tuple[Dataset, AudioStore]) -> Checkpoint:
 def known_read_out(
     weight: list[list[float]], mean: list[float], known: list[bool]
 ) -> VelocityReadOut:
-    read_out = VelocityReadOut(len(weight), len(weight[0]))
-    read_out.weight.copy_(torch.tensor(weight))
-    read_out.mean.copy_(torch.tensor(mean))
-    read_out.known.copy_(torch.tensor(known))
-    return read_out
+    return VelocityReadOut(
+        np.array(weight, np.float32), np.array(mean, np.float32), np.array(known, np.bool_)
+    )
 
 
 # ---- the fit
@@ -260,7 +259,7 @@ def test_turning_down_lowers_all_bands_alike(rng: np.random.Generator) -> None:
     model = make_click_model()
     samples = rng.normal(0.0, 0.1, size=20_000).astype(np.float32)
     loud, soft = (
-        compute_frames(model.log_mel, model.network, [gain * samples], hear_bands).heard
+        compute_frames(bands_engine(model), [gain * samples]).heard
         for gain in (np.float32(1.0), np.float32(0.25))
     )
     np.testing.assert_allclose(loud - soft, np.log(4.0), atol=0.01)
@@ -271,7 +270,7 @@ def test_an_impulse_is_heard_in_its_frame() -> None:
     for frame in (0, 1, 50, 99):
         samples = np.zeros(100 * 441, dtype=np.float32)
         samples[frame * 441] = 1.0
-        frames = compute_frames(model.log_mel, model.network, [samples], hear_bands)
+        frames = compute_frames(bands_engine(model), [samples])
         assert frames.heard.shape == (32, 100)
         assert (frames.heard.argmax(axis=1) == frame).all()
 
@@ -282,22 +281,22 @@ def test_any_cut_gives_the_same_loudness(bidirectional: bool, rng: np.random.Gen
     size = SIZES["small"]
     network = OnsetNetwork(size.network(2, bidirectional=bidirectional)).eval()
     log_mel = LogMel(size.features, torch.from_numpy(mel_filterbank(size.features)))
-    read_out = VelocityReadOut(2, 64)
-    read_out.weight.copy_(torch.randn(2, 64))
+    engine = TorchEngine(log_mel, network, rng.normal(size=(2, 64)))
     samples = rng.normal(0, 0.1, size=100_000).astype(np.float32)
 
     def pieces(size: int) -> Iterator[np.ndarray]:
         return (samples[start : start + size] for start in range(0, len(samples), size))
 
-    whole = compute_frames(log_mel, network, [samples], read_out)
+    whole = compute_frames(engine, [samples])
     assert whole.heard.shape == whole.probabilities.shape
     assert whole.heard.std() > 1.0
     for block, chunk_frames in ((7_001, 2_000), (100_000, 37), (441, 50)):
-        cut = compute_frames(log_mel, network, pieces(block), read_out, chunk_frames)
+        cut = compute_frames(engine, pieces(block), chunk_frames)
         np.testing.assert_allclose(cut.heard, whole.heard, atol=1e-3)
-    plain = compute_probabilities(log_mel, network, [samples])
+    deaf = TorchEngine(log_mel, network)
+    plain = compute_probabilities(deaf, [samples])
     np.testing.assert_array_equal(whole.probabilities, plain)
-    assert compute_frames(log_mel, network, [samples]).heard.shape == (0, plain.shape[1])
+    assert compute_frames(deaf, [samples]).heard.shape == (0, plain.shape[1])
 
 
 # ---- the whole chain
@@ -307,8 +306,8 @@ def test_the_fit_is_deterministic(played: tuple[Dataset, AudioStore], fitted: Ch
     again = fit_velocities(make_click_model(), *played)
     assert again is not None
     assert fitted.velocity is not None
-    for name, tensor in fitted.velocity.state_dict().items():
-        assert torch.equal(again.state_dict()[name], tensor)
+    for name, array in fitted.velocity.arrays().items():
+        np.testing.assert_array_equal(again.arrays()[name], array)
 
 
 def test_labels_without_velocities_give_no_read_out(played: tuple[Dataset, AudioStore]) -> None:
@@ -331,7 +330,7 @@ def test_labels_without_velocities_give_no_read_out(played: tuple[Dataset, Audio
 def test_velocities_of_an_unheard_recording_are_found(tmp_path: Path, fitted: Checkpoint) -> None:
     corpus = read_corpus(write_played_corpus(tmp_path, n_recordings=1, duration_s=10.0, seed=9))
     (name, labels), *_ = corpus.recordings.items()
-    events = Transcriber(fitted, "cpu").transcribe(corpus.root / name)
+    events = from_checkpoint(fitted).transcribe(corpus.root / name)
     wanted, given = (
         [onset for onset in onsets if onset.label == "KD"] for onsets in (labels, events)
     )
@@ -351,7 +350,8 @@ def velocities_at(model: Checkpoint, samples: np.ndarray, times_s: list[float]) 
     """Velocities of kicks that are known to be there."""
     assert model.velocity is not None
     blocks = [samples.astype(np.float32)]
-    frames = compute_frames(model.log_mel, model.network, blocks, model.velocity)
+    engine = TorchEngine(model.log_mel, model.network, model.velocity.weight)
+    frames = compute_frames(engine, blocks)
     kicks = [Onset(time_s, "KD") for time_s in times_s]
     played = set_velocities(kicks, frames.heard, model.velocity, ("KD", "HH"), GRID)
     return np.array([onset.velocity for onset in played])
@@ -376,6 +376,6 @@ def test_the_level_of_a_recording_does_not_matter(fitted: Checkpoint) -> None:
 
 
 def test_models_without_velocities_give_none() -> None:
-    events = Transcriber(make_click_model(), "cpu").transcribe(bursts([0.5, 1.0]), RATE_HZ)
+    events = from_checkpoint(make_click_model()).transcribe(bursts([0.5, 1.0]), RATE_HZ)
     assert len(events) == 4
     assert [event.velocity for event in events] == [None] * 4

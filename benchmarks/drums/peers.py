@@ -15,7 +15,6 @@ from typing import Any
 from benchmarks.drums.experiment import RESULTS
 from benchmarks.drums.render import data_folder
 from benchmarks.drums.scoring import WINDOWS_S, Scores, summarise
-from softloc.checkpoints import pretrained_index
 from softloc.evaluation import (
     BootstrapSettings,
     EvaluationSettings,
@@ -26,6 +25,7 @@ from softloc.evaluation import (
 from softloc.events import Onset
 from softloc.files import write_text_atomic
 from softloc.formats import read_corpus
+from softloc.model_files import pretrained_index
 from softloc.pipeline import load
 
 SETS = {"dev_drums": "drums/*", "dev_mixes": "mix/*"}

@@ -17,6 +17,7 @@ from benchmarks.peak_picking import PeakSettings, pick_peaks, tune_peaks
 from softloc.audio import read_audio
 from softloc.checkpoints import Checkpoint, load_checkpoint
 from softloc.decoding import SEED, decode_points
+from softloc.engines import TorchEngine
 from softloc.evaluation import EvaluationSettings, evaluate
 from softloc.events import Onset, sort_onsets
 from softloc.formats import read_corpus
@@ -58,14 +59,11 @@ def answer(model: Path | str, labels: Path, only: str = "") -> Answers:
     """Run a model over the recordings of a corpus whose names begin with `only`."""
     corpus = read_corpus(labels)
     checkpoint = load_checkpoint(model)
+    engine = TorchEngine(checkpoint.log_mel, checkpoint.network)
     rate = checkpoint.settings.features.sample_rate_hz
     references = {name: rows for name, rows in corpus.recordings.items() if name.startswith(only)}
     probabilities = {
-        name: compute_probabilities(
-            checkpoint.log_mel,
-            checkpoint.network,
-            [read_audio(corpus.root / name, rate).samples],
-        )
+        name: compute_probabilities(engine, [read_audio(corpus.root / name, rate).samples])
         for name in references
     }
     return Answers(checkpoint, references, probabilities)

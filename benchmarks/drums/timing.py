@@ -15,10 +15,10 @@ import numpy as np
 
 from benchmarks.drums.experiment import RESULTS, command
 from benchmarks.drums.render import data_folder
-from softloc.checkpoints import pretrained_index
 from softloc.evaluation import EvaluationSettings, evaluate
 from softloc.events import Onset
 from softloc.files import write_text_atomic
+from softloc.model_files import pretrained_index
 from softloc.pipeline import load
 from softloc.rendering.accompaniment import AccompanimentSettings
 from softloc.rendering.kits import SAMPLE_RATE_HZ, KitPack, load_pack

@@ -37,16 +37,16 @@ from softloc.datasets import Dataset, Recording
 from softloc.errors import SettingsError
 from softloc.evaluation import match_times
 from softloc.files import write_text_atomic
-from softloc.inference import CHUNK_FRAMES, compute_frames
-from softloc.pipeline import Transcriber
+from softloc.inference import compute_frames
+from softloc.pipeline import from_checkpoint
 from softloc.timebase import seconds_to_microseconds
 from softloc.velocity import PENALTY, HeardEvents, VelocityReadOut, event_peaks, fit_class
 from softloc.velocity_fitting import (
     MAX_FIT_S,
+    bands_engine,
     draw_recordings,
     event_times_s,
     fit_velocities,
-    hear_bands,
     match_velocities,
 )
 
@@ -209,7 +209,7 @@ def _compare(
 def transcribe(model: Checkpoint, dataset: Dataset, store: AudioStore, gain_db: float) -> Answers:
     """Transcribe as users do; the input of each event is the velocity that it was given."""
     answers: Answers = [[] for _ in model.settings.classes]
-    transcriber = Transcriber(model, "cpu")
+    transcriber = from_checkpoint(model)
     for index, recording in enumerate(dataset.recordings):
         samples = np.concatenate(list(_blocks(store, index, gain_db)))
         onsets = transcriber.transcribe(samples, store.sample_rate_hz)
@@ -230,7 +230,7 @@ def _hear_one(
     hook = model.network.output.register_forward_hook(
         lambda _module, inputs, _output: activations.append(inputs[0][0])
     )
-    frames = compute_frames(model.log_mel, model.network, blocks, hear_bands, CHUNK_FRAMES)
+    frames = compute_frames(bands_engine(model), blocks)
     hook.remove()
     grid = model.settings.features.grid
     first = model.settings.features.lead_in_frames

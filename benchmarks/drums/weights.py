@@ -20,8 +20,8 @@ from benchmarks.drums.experiment import RESULTS, append_result, recipe, run_reco
 from benchmarks.drums.render import data_folder
 from benchmarks.drums.render import main as render
 from benchmarks.drums.scoring import answer, compare_decodings, tune
-from softloc.checkpoints import FORMAT_VERSION
 from softloc.files import file_sha256
+from softloc.model_files import FORMAT_VERSION
 from softloc.training import record_path
 
 #: Arguments of the renderer, by folder; the split is train unless it is named.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from softloc.formats import Provenance, read_corpus, read_onsets, write_onsets
     from softloc.loss import SoftLocLoss, count_nll, soft_localization_loss, softloc_loss
     from softloc.pipeline import Transcriber, Transcription, load
+    from softloc.streaming import Stream
 
 _HOMES = {
     "Corpus": "events",
@@ -24,6 +25,7 @@ _HOMES = {
     "Provenance": "formats",
     "SoftLocError": "errors",
     "SoftLocLoss": "loss",
+    "Stream": "streaming",
     "Transcriber": "pipeline",
     "Transcription": "pipeline",
     "count_nll": "loss",
@@ -41,6 +43,7 @@ __all__ = [
     "Provenance",
     "SoftLocError",
     "SoftLocLoss",
+    "Stream",
     "Transcriber",
     "Transcription",
     "count_nll",

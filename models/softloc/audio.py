@@ -224,18 +224,45 @@ def resample_blocks(
     ndarray of float32, shape (n,)
         Blocks of varying length.
     """
-    resampler: Any = None
+    resampler: Resampler | None = None
     for block in blocks:
-        if block.sample_rate_hz == sample_rate_hz:
-            yield block.samples
-            continue
         if resampler is None:
-            resampler = soxr.ResampleStream(
-                block.sample_rate_hz, sample_rate_hz, 1, dtype="float32", quality=RESAMPLER
-            )
-        yield resampler.resample_chunk(block.samples)
+            resampler = Resampler(block.sample_rate_hz, sample_rate_hz)
+        yield resampler.push(block.samples)
     if resampler is not None:
-        yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+        yield resampler.flush()
+
+
+class Resampler:
+    """Brings one recording to another sample rate, block by block; equal rates cost nothing.
+
+    Parameters
+    ----------
+    from_hz, to_hz : int
+        Sample rates.
+    """
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        self._stream: Any = None
+        if from_hz != to_hz:
+            self._stream = soxr.ResampleStream(
+                from_hz, to_hz, 1, dtype="float32", quality=RESAMPLER
+            )
+
+    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Resample the next samples, shape (n,); what comes out lags a little behind."""
+        if self._stream is None:
+            return samples
+        resampled: NDArray[np.float32] = self._stream.resample_chunk(samples)
+        return resampled
+
+    def flush(self) -> NDArray[np.float32]:
+        """Return what is left when no sample follows."""
+        nothing = np.zeros(0, dtype=np.float32)
+        if self._stream is None:
+            return nothing
+        resampled: NDArray[np.float32] = self._stream.resample_chunk(nothing, last=True)
+        return resampled
 
 
 def mix_to_mono(
@@ -265,16 +292,28 @@ def mix_to_mono(
         If a sample is not finite, or beyond `MAX_ABSOLUTE_SAMPLE`.
     """
     with np.errstate(invalid="ignore", over="ignore"):  # what is no sound is refused below
-        mono = block if block.ndim == 1 else block.mean(axis=1, dtype=np.float32)
-    usable = np.abs(mono) <= MAX_ABSOLUTE_SAMPLE  # False for NaN, too
-    if not usable.all():
-        first = int(np.flatnonzero(~usable)[0])
+        mono = block if block.ndim == 1 else _mean_of_channels(block)
+    # False for NaN, too, which is the least and the greatest of what it is among.
+    in_range = mono.min(initial=0.0) >= -MAX_ABSOLUTE_SAMPLE
+    if not (in_range and mono.max(initial=0.0) <= MAX_ABSOLUTE_SAMPLE):
+        first = int(np.flatnonzero(~(np.abs(mono) <= MAX_ABSOLUTE_SAMPLE))[0])
         place = first_sample + first
         raise AudioError(
             f"{name}: sample {place} is {mono[first]}, no sound, at "
             f"{place / sample_rate_hz:.3f} s; export it again"
         )
     return np.ascontiguousarray(mono)
+
+
+def _mean_of_channels(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Like ``block.mean(axis=1)``, which is slow along so short an axis."""
+    if block.shape[1] == 1:
+        return block[:, 0]
+    mean = block[:, 0].copy()
+    for channel in range(1, block.shape[1]):
+        mean += block[:, channel]
+    mean /= np.float32(block.shape[1])
+    return mean
 
 
 def _to_floating(array: NDArray[Any]) -> NDArray[np.float32]:

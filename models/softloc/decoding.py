@@ -18,6 +18,9 @@ Conventions
 - A run is what lies nearest to its points and within 2 S of them; points closer together than that
   share one run. Its mass is cut into equal shares in order of time, one event at the centre of
   each.
+- Frames are read once, in order, and an event is given out when nothing that follows can change it
+  (`PointReader`): a stream has the same events as the finished recording. The search for points
+  therefore goes from one quiet stretch to the next, not over the whole recording at once.
 - There is no threshold on probabilities, no suppression of neighbours and nothing to tune. One half
   is where rounding to whole events turns over.
 - Times are real numbers, finer than a frame. Signals are not cut off at their ends here: the
@@ -27,13 +30,15 @@ Conventions
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softloc.events import Onset, sort_onsets
+from softloc.history import History
 from softloc.timebase import FrameGrid
 
 #: Least softness to decode with: where a network was trained without any, the distance of
@@ -52,17 +57,26 @@ _REACH = 12.0
 #: as a quarter when it is spread as widely as 2.4 softnesses.
 SEED = 0.25
 
+#: Mass that may lie in 2 S of frames which are called quiet: even if it goes on, no run begins.
+QUIET = 0.1
+#: Softnesses by which a point must be past before what follows is taken to leave it where it is.
+MARGIN = 5.0
+#: Softnesses after which points are looked for where it never gets quiet.
+PATIENCE = 8.0
+#: Softnesses that a run may go on until it is cut.
+LONGEST = 24.0
+
 # Points are moved until none moves farther than this, and at most so many times.
 _SETTLED_FRAMES = 1e-4
 _MOST_ROUNDS = 10
-# Frames per block of the table of maxima.
-_BLOCK = 64
+# Frames that are taken in at once.
+_SLICE = 512
 
 Floats = NDArray[np.float64]
+_Shares = tuple[Floats, Floats, Floats]
 
 
-@dataclass(frozen=True, slots=True)
-class Points:
+class Points(NamedTuple):
     """Events of one class, as arrays of shape (n_events,), in order of time.
 
     Attributes
@@ -105,18 +119,9 @@ def decode_points(
     Points
         In order of time.
     """
-    mass = probabilities.astype(np.float64) / event_mass
-    search = _Search(mass, softness_frames, seed)
-    while search.add():
-        pass
-    events = [
-        _equal_shares(mass, start, end)
-        for start, end in _runs(search.points, mass, softness_frames)
-    ]
-    if not events:
-        return Points(np.zeros(0), np.zeros(0), np.zeros(0))
-    frames, masses, deviations = (np.concatenate(column) for column in zip(*events, strict=True))
-    return Points(frames, masses, deviations)
+    reader = PointReader(softness_frames, event_mass, seed)
+    certain, rest = reader.push(probabilities), reader.flush()
+    return Points(*(np.concatenate(pair) for pair in zip(certain, rest, strict=True)))
 
 
 def decode_onsets(
@@ -150,8 +155,7 @@ def decode_onsets(
     list of Onset
         Sorted, with confidence (mass, clipped to 1) and spread of each.
     """
-    usable_ms = max(softness_ms, MIN_SOFTNESS_MS) if softness_ms <= MAX_SOFTNESS_MS else 0.0
-    softness_frames = grid.ms_to_frames(usable_ms or COUNT_SOFTNESS_MS)
+    softness_frames = decoding_softness(softness_ms, grid)
     notes = [None] * len(labels) if midi_notes is None else midi_notes
     onsets: list[Onset] = []
     for label, note, row in zip(labels, notes, probabilities, strict=True):
@@ -168,6 +172,168 @@ def decode_onsets(
     return sort_onsets(onsets)
 
 
+def decoding_softness(softness_ms: float, grid: FrameGrid) -> float:
+    """Softness to decode with, in frames, for a network that was trained with another."""
+    usable_ms = max(softness_ms, MIN_SOFTNESS_MS) if softness_ms <= MAX_SOFTNESS_MS else 0.0
+    return grid.ms_to_frames(usable_ms or COUNT_SOFTNESS_MS)
+
+
+class PointReader:
+    """Reads the events of one class off its probabilities as they come.
+
+    It gives the same answers as `decode_points`, which is made of it, however the frames are cut:
+    all decisions are taken at frames that only the probabilities choose. When it gets `QUIET`,
+    points are looked for in what came before; a run is given out once the next point is known, or
+    known to be too far away to matter. Where it never gets quiet points are looked for every
+    `PATIENCE` softnesses, and a run longer than `LONGEST` softnesses is cut between its points.
+
+    Parameters
+    ----------
+    softness_frames, event_mass, seed
+        As for `decode_points`.
+    """
+
+    def __init__(self, softness_frames: float, event_mass: float = 1.0, seed: float = SEED) -> None:
+        self._event_mass = event_mass
+        self._reach = 2.0 * softness_frames
+        self._window = np.ones(math.ceil(self._reach) + 1)
+        self._lead = math.ceil(self._reach) + len(self._window)
+        self._margin = MARGIN * softness_frames
+        self._patience = math.ceil(PATIENCE * softness_frames)
+        self._longest = LONGEST * softness_frames
+        self._search = _Search(softness_frames, seed)
+        self._mass: History[np.float64] = History(np.float64, first=-len(self._window))
+        self._mass.append_zeros(len(self._window))
+        self._judged = 0  # frames that have been found quiet or not
+        self._is_quiet = True
+        self._next_look = 0  # frame at which patience ends
+        self._taken = 0  # frames before it belong to events that were given out, or to none
+        self._last = -math.inf  # point before the runs to come
+
+    @property
+    def decided_frames(self) -> int:
+        """Frame before which no more events can come."""
+        if self._search.points or not self._is_quiet:
+            return self._taken
+        return max(self._taken, self._judged - self._lead)
+
+    @property
+    def delay_frames(self) -> tuple[int, int]:
+        """Frames that must follow an event until it is final: of one that is alone, and at most."""
+        longest = self._longest + self._patience + self._reach + len(self._window)
+        return math.ceil(2.0 * self._reach) + 2, math.ceil(longest) + 1
+
+    def push(self, probabilities: NDArray[np.floating]) -> Points:
+        """Take the next frames, shape (n_frames,); return the events that are certain by now."""
+        found: list[_Shares] = []
+        for start in range(0, len(probabilities), _SLICE):
+            piece = probabilities[start : start + _SLICE].astype(np.float64)
+            self._mass.append(piece / self._event_mass)
+            self._judge(found)
+            self._forget()
+        return _as_points(found)
+
+    def flush(self) -> Points:
+        """Return the events that are left when no frame follows."""
+        found: list[_Shares] = []
+        self._taken = self.decided_frames
+        self._look(self._mass.end)
+        for group in self._groups():
+            self._give_out(group, math.inf, found)
+        return _as_points(found)
+
+    def _judge(self, found: list[_Shares]) -> None:
+        """Go through the frames that are new, from decision to decision."""
+        first, end = self._judged, self._mass.end
+        sums = np.convolve(
+            self._mass.view(first - len(self._window) + 1, end), self._window, "valid"
+        )
+        changes = first + np.flatnonzero(np.diff(sums <= QUIET, prepend=self._is_quiet))
+        for change in (*changes.tolist(), end):
+            while (decision := max(self._next_decision(end), self._judged)) < change:
+                self._judged = decision + 1
+                self._decide(decision + 1, found)
+            self._judged = min(change + 1, end)
+            if change == end:
+                return
+            if self._is_quiet:
+                self._wake(change)
+            else:
+                self._is_quiet = True
+                self._look(change + 1)
+                self._decide(change + 1, found)
+
+    def _next_decision(self, end: int) -> int:
+        """Frame that comes next, unless it gets loud or quiet before; `end` where there is none."""
+        if not self._is_quiet:
+            return self._next_look
+        points = self._search.points
+        return self._certain_after(max(points)) - 1 if points else end
+
+    def _wake(self, frame: int) -> None:
+        self._taken = self.decided_frames
+        self._is_quiet = False
+        self._next_look = frame + self._patience
+
+    def _decide(self, known: int, found: list[_Shares]) -> None:
+        """Give out what is certain when so many frames are known."""
+        settled = float(known)
+        if not self._is_quiet:
+            self._next_look = known - 1 + self._patience
+            self._look(known, known - len(self._window))
+            settled -= self._margin  # points later than this one may still move
+        groups = self._groups()
+        for group, following in pairwise(groups):
+            if following[0] > settled:
+                return
+            self._give_out(group, following[0], found)
+        if not groups:
+            return
+        last = groups[-1]
+        if self._certain_after(last[-1]) <= settled:
+            self._give_out(last, math.inf, found)
+            return
+        last = [point for point in last if point <= settled]
+        while len(last) > 1 and last[0] < known - self._longest:
+            gaps = [after - before for before, after in pairwise(last)]
+            cut = gaps.index(max(gaps)) + 1
+            self._give_out(last[:cut], last[cut], found)
+            last = last[cut:]
+
+    def _certain_after(self, point: float) -> int:
+        """Frames that must be known for a point to have no neighbour that cuts its run short."""
+        return math.ceil(point + 2.0 * self._reach) + 2
+
+    def _look(self, known: int, frontier: int | None = None) -> None:
+        self._search.hear(self._mass, self._taken, known)
+        self._search.look(self._taken, known if frontier is None else frontier)
+
+    def _groups(self) -> list[list[float]]:
+        """Points of each run to come."""
+        groups: list[list[float]] = []
+        for point in sorted(self._search.points):
+            if groups and point - groups[-1][-1] <= self._reach:
+                groups[-1].append(point)
+            else:
+                groups.append([point])
+        return groups
+
+    def _give_out(self, group: Sequence[float], following: float, found: list[_Shares]) -> None:
+        """Round the run of a group to events: what lies nearest to its points."""
+        lower, upper = 0.5 * (self._last + group[0]), 0.5 * (group[-1] + following)
+        start = max(self._taken, math.ceil(max(lower, group[0] - self._reach)))
+        end = min(self._mass.end, math.ceil(min(upper, math.floor(group[-1] + self._reach) + 1)))
+        found.append(_equal_shares(self._mass.view(start, end), start))
+        self._last, self._taken = group[-1], max(self._taken, end)
+        self._search.points = [point for point in self._search.points if point > self._last]
+
+    def _forget(self) -> None:
+        recent = self._judged - self._lead
+        before = min(self.decided_frames, recent) - self._search.reach_frames
+        self._mass.forget(before)
+        self._search.unexplained.forget(before)
+
+
 class _Search:
     """Greedy descent on the distance: add the best point, let its neighbours settle, go on.
 
@@ -179,33 +345,47 @@ class _Search:
     ``2 r - 1``. Points reach each other through ``exp(-d² / 4 S²)``.
     """
 
-    def __init__(self, mass: Floats, softness_frames: float, seed: float) -> None:
+    def __init__(self, softness_frames: float, seed: float) -> None:
         self.points: list[float] = []
         self._seed = seed
         self._scale = 1.0 / (4.0 * softness_frames**2)
-        self._reach = math.ceil(math.sqrt(_REACH / self._scale))
-        lags = np.arange(-self._reach, self._reach + 1, dtype=np.float64)
-        kernel = np.exp(-self._scale * lags**2)
-        self.unexplained = np.convolve(mass, kernel)[self._reach : self._reach + len(mass)]
-        n_blocks = -(-len(mass) // _BLOCK)
-        self._maxima = np.array([self._maximum(block) for block in range(n_blocks)])
+        self.reach_frames = math.ceil(math.sqrt(_REACH / self._scale))
+        lags = np.arange(-self.reach_frames, self.reach_frames + 1, dtype=np.float64)
+        self._kernel = np.exp(-self._scale * lags**2)
+        self.unexplained: History[np.float64] = History(np.float64)
+        self._n_heard = self._lower = 0
 
-    def add(self) -> bool:
-        """Add the point that explains most, if one explains enough; say whether it did."""
-        block = int(self._maxima.argmax())
-        if self._maxima[block] <= self._seed:
-            return False
-        start = block * _BLOCK
-        frame = start + int(self.unexplained[start : start + _BLOCK].argmax())
-        point = self._between_frames(frame)
-        self.points.append(point)
-        self._change(point, -1.0)
-        self._settle(point)
-        return True
+    def hear(self, mass: History[np.float64], lower: int, known: int) -> None:
+        """Take in the mass up to a frame; points are looked for from another one on."""
+        reach = self.reach_frames
+        start = max(self._n_heard, lower - reach)
+        self._lower = lower
+        self.unexplained.append_zeros(max(0, known + reach - self.unexplained.end))
+        if start < known:
+            added = np.convolve(mass.view(start, known), self._kernel)
+            first = max(start - reach, self.unexplained.first)
+            self.unexplained.view(first, known + reach)[:] += added[first - start + reach :]
+        self._n_heard = known
+
+    def look(self, lower: int, frontier: int) -> None:
+        """Add points between two frames for as long as one explains enough."""
+        while lower < frontier:
+            window = self.unexplained.view(lower, frontier)
+            best = int(window.argmax())
+            if window[best] <= self._seed:
+                return
+            frame = lower + best
+            if frame == frontier - 1 and self._higher_neighbour(frame) > frame:
+                frontier = frame  # its maximum is yet to come
+                continue
+            point = self._between_frames(frame)
+            self.points.append(point)
+            self._change(point, -1.0)
+            self._settle(point)
 
     def _settle(self, new: float) -> None:
         """Move the points around a new one to where they gain most, given the others."""
-        near = [i for i, point in enumerate(self.points) if abs(point - new) <= self._reach]
+        near = [i for i, point in enumerate(self.points) if abs(point - new) <= self.reach_frames]
         if len(near) == 1:
             return
         for _ in range(_MOST_ROUNDS):
@@ -217,7 +397,7 @@ class _Search:
         """Take a point away and put it back uphill of where it was; return how far it went."""
         old = self.points[index]
         self._change(old, 1.0)
-        frame = min(max(round(old), 0), len(self.unexplained) - 1)
+        frame = min(max(round(old), self._lower), self._n_heard - 1)
         while (higher := self._higher_neighbour(frame)) != frame:
             frame = higher
         new = self._between_frames(frame)
@@ -226,14 +406,17 @@ class _Search:
         return math.fabs(new - old)
 
     def _higher_neighbour(self, frame: int) -> int:
-        around = range(max(frame - 1, 0), min(frame + 2, len(self.unexplained)))
-        return max(around, key=lambda t: (self.unexplained[t], t == frame))
+        start = max(frame - 1, self._lower)
+        values = self.unexplained.view(start, min(frame + 2, self._n_heard)).tolist()
+        highest = max(values)
+        return frame if values[frame - start] == highest else start + values.index(highest)
 
     def _between_frames(self, frame: int) -> float:
         """Vertex of the parabola through a frame and its neighbours."""
-        if not 0 < frame < len(self.unexplained) - 1:
+        if not self._lower < frame < self._n_heard - 1:
             return float(frame)
-        before, here, after = map(float, self.unexplained[frame - 1 : frame + 2])
+        values: list[float] = self.unexplained.view(frame - 1, frame + 2).tolist()
+        before, here, after = values
         curvature = before - 2.0 * here + after
         if curvature >= 0.0:
             return float(frame)
@@ -241,47 +424,36 @@ class _Search:
 
     def _change(self, point: float, sign: float) -> None:
         """Add or take away what a point explains."""
-        start = max(0, math.floor(point) - self._reach)
-        end = min(len(self.unexplained), math.ceil(point) + self._reach + 1)
+        start = max(self.unexplained.first, math.floor(point) - self.reach_frames)
+        end = min(self.unexplained.end, math.ceil(point) + self.reach_frames + 1)
         distance = np.arange(start, end) - point
-        self.unexplained[start:end] += sign * np.exp(-self._scale * distance**2)
-        for block in range(start // _BLOCK, (end - 1) // _BLOCK + 1):
-            self._maxima[block] = self._maximum(block)
-
-    def _maximum(self, block: int) -> float:
-        return float(self.unexplained[block * _BLOCK : (block + 1) * _BLOCK].max())
+        self.unexplained.view(start, end)[:] += sign * np.exp(-self._scale * distance**2)
 
 
-def _runs(
-    points: Sequence[float], mass: Floats, softness_frames: float
-) -> Iterator[tuple[int, int]]:
-    """Yield first frame and end of each run: what lies nearest to a group of points."""
-    if not points:
-        return
-    reach = 2.0 * softness_frames
-    ordered = np.sort(points)
-    breaks = np.flatnonzero(np.diff(ordered) > reach) + 1
-    edges = [0.0, *(0.5 * (ordered[b - 1] + ordered[b]) for b in breaks), float(len(mass))]
-    for group, lower, upper in zip(np.split(ordered, breaks), edges, edges[1:], strict=False):
-        start = max(math.ceil(lower), math.ceil(group[0] - reach))
-        yield start, min(math.ceil(upper), math.floor(group[-1] + reach) + 1)
-
-
-def _equal_shares(mass: Floats, start: int, end: int) -> tuple[Floats, Floats, Floats]:
+def _equal_shares(run: Floats, start: int) -> _Shares:
     """Round the mass of a run to events; frames, masses and deviations of their equal shares.
 
     All mass of a frame lies at its centre, so moments are linear in the mass within a frame, and
     one that two events share is divided exactly.
     """
-    run = mass[start:end]
     cumulative = np.concatenate(([0.0], np.cumsum(run)))
     n_events = math.floor(cumulative[-1] + 0.5)
     if not n_events:
         return np.zeros(0), np.zeros(0), np.zeros(0)
     frame = np.arange(len(run), dtype=np.float64)
-    cuts = np.linspace(0.0, cumulative[-1], n_events + 1)
     size = cumulative[-1] / n_events
-    moments = [np.concatenate(([0.0], np.cumsum(run * frame**power))) for power in (1, 2)]
-    first, second = (np.diff(np.interp(cuts, cumulative, moment)) / size for moment in moments)
+    moments = [np.cumsum(run * frame), np.cumsum(run * frame**2)]
+    if n_events == 1:  # as most runs
+        first, second = (moment[-1:] / size for moment in moments)
+    else:
+        cuts = np.linspace(0.0, cumulative[-1], n_events + 1)
+        padded = (np.concatenate(([0.0], moment)) for moment in moments)
+        first, second = (np.diff(np.interp(cuts, cumulative, moment)) / size for moment in padded)
     deviation = np.sqrt(np.maximum(second - first**2, 0.0))
     return start + first, np.full(n_events, size), deviation
+
+
+def _as_points(found: Sequence[_Shares]) -> Points:
+    if not found:
+        return Points(np.zeros(0), np.zeros(0), np.zeros(0))
+    return Points(*(np.concatenate(column) for column in zip(*found, strict=True)))

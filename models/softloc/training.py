@@ -49,8 +49,6 @@ from softloc.batches import (
 )
 from softloc.checkpoints import (
     Checkpoint,
-    ModelSettings,
-    default_notes,
     load_training_state,
     save_checkpoint,
     save_training_state,
@@ -58,6 +56,7 @@ from softloc.checkpoints import (
 from softloc.curves import can_plot, plot_curve, write_curve
 from softloc.datasets import Dataset, Recording
 from softloc.decoding import decode_onsets
+from softloc.engines import TorchEngine
 from softloc.errors import CheckpointError, SettingsError, TrainingError
 from softloc.evaluation import AS_WRITTEN, EvaluationSettings, evaluate
 from softloc.events import Onset
@@ -65,6 +64,7 @@ from softloc.features import LogMel, mel_filterbank
 from softloc.files import write_text_atomic
 from softloc.inference import compute_logits, edge_frames, fold_edges
 from softloc.losses import LossSettings, event_mass_frames, make_loss
+from softloc.model_files import ModelSettings, default_notes
 from softloc.network import OnsetNetwork
 from softloc.presets import get_size
 from softloc.processes import ALONE, Team, share_gradients
@@ -627,10 +627,11 @@ class _Run:
         references: dict[str, list[Onset]] = {}
         estimates: dict[str, list[Onset]] = {}
         model = self.model.settings
-        edge = edge_frames(self.model.log_mel)
+        edge = edge_frames(model.features)
+        engine = TorchEngine(self.model.log_mel, self.average)
         for index, recording in enumerate(validation.dataset.recordings):
             blocks = self.data.valid_store.blocks(index)
-            logits = compute_logits(self.model.log_mel, self.average, blocks)
+            logits = compute_logits(engine, blocks)
             losses.append(self._recording_loss(recording, logits[:, edge:-edge]))
             probabilities = fold_edges(logits, edge)
             mass += float(probabilities.sum())
@@ -724,7 +725,7 @@ class _Run:
             "best_row": self.best_row,
             "losses": self.losses,
             "curve": self.curve,
-            "velocity": self.model.velocity.state_dict() if self.model.velocity else None,
+            "velocity": _velocity_state(self.model.velocity),
         }
 
     def _restore(self, state: Mapping[str, Any]) -> None:
@@ -739,8 +740,7 @@ class _Run:
         self.best, self.best_row = state["best"], state["best_row"]
         self.losses, self.curve = state["losses"], state["curve"]
         if state.get("velocity"):  # older states have none
-            velocity = VelocityReadOut(*state["velocity"]["weight"].shape)
-            velocity.load_state_dict(state["velocity"])
+            velocity = VelocityReadOut(**{k: v.numpy() for k, v in state["velocity"].items()})
             self.model = dataclasses.replace(self.model, velocity=velocity)
 
 
@@ -844,6 +844,12 @@ def _describe_velocity(
         return {}
     rows = zip(classes, velocity.mean.tolist(), velocity.known.tolist(), strict=True)
     return {label: round(mean, 1) for label, mean, is_known in rows if is_known}
+
+
+def _velocity_state(velocity: VelocityReadOut | None) -> dict[str, Tensor] | None:
+    if velocity is None:
+        return None
+    return {name: torch.from_numpy(array) for name, array in velocity.arrays().items()}
 
 
 def _versions() -> dict[str, str]:

@@ -17,11 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from softloc.events import Onset
 from softloc.timebase import FrameGrid
@@ -44,32 +43,42 @@ PENALTY = 1.0
 Floats = NDArray[np.float64]
 
 
-class VelocityReadOut(nn.Module):
-    """Loudness of every class from band levels; part of a checkpoint, if its labels allowed it.
+@dataclass(frozen=True, slots=True, eq=False)
+class VelocityReadOut:
+    """Loudness of every class from band levels; part of a model, if its labels allowed it.
 
-    Parameters
+    Attributes
     ----------
-    n_classes, n_bands : int
-        Its shape.
+    weight : ndarray of float32, shape (n_classes, n_bands)
+        Velocity for each unit (neper) of a band's level.
+    mean : ndarray of float32, shape (n_classes,)
+        Mean velocity of each class.
+    known : ndarray of bool, shape (n_classes,)
+        Whether the labels said enough about a class.
     """
 
-    weight: Tensor
-    mean: Tensor
-    known: Tensor
+    weight: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    known: NDArray[np.bool_]
 
-    def __init__(self, n_classes: int, n_bands: int) -> None:
-        super().__init__()
-        # Velocity for each unit (neper) of a band's level: (n_classes, n_bands).
-        self.register_buffer("weight", torch.zeros(n_classes, n_bands))
-        # Mean velocity of each class: (n_classes,).
-        self.register_buffer("mean", torch.zeros(n_classes))
-        # Whether the labels said enough about a class: (n_classes,).
-        self.register_buffer("known", torch.zeros(n_classes, dtype=torch.bool))
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all of it by name, as model files and training states keep it."""
+        return {"weight": self.weight, "mean": self.mean, "known": self.known}
 
-    def forward(self, levels: Tensor) -> Tensor:
-        """Band levels (n_frames, n_bands) to loudness (n_classes, n_frames)."""
-        loudness: Tensor = self.weight @ levels.T
-        return loudness
+    def require_shape(self, n_classes: int, n_bands: int) -> None:
+        """Refuse what does not fit a model.
+
+        Raises
+        ------
+        ValueError
+            If it is of other classes or bands.
+        """
+        shapes = [array.shape for array in self.arrays().values()]
+        if shapes != [(n_classes, n_bands), (n_classes,), (n_classes,)]:
+            raise ValueError(
+                f"velocities of {self.weight.shape} classes and bands in a model of "
+                f"{n_classes} classes and {n_bands} bands"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +116,16 @@ def event_peaks(
     ndarray of float64, shape (n_events, n_rows)
         Maxima over the frames from `BEFORE_S` before to `AFTER_S` after each event.
     """
-    n_frames = rows.shape[1]
-    first = np.clip(grid.nearest_frames(times_s - BEFORE_S), 0, n_frames - 1)
-    last = np.clip(grid.nearest_frames(times_s + AFTER_S), 0, n_frames - 1)
+    first, last = np.clip(frames_around(times_s, grid), 0, rows.shape[1] - 1)
     peaks = [rows[:, a : b + 1].max(axis=1) for a, b in zip(first, last, strict=True)]
     return np.array(peaks, dtype=np.float64).reshape(-1, len(rows))
+
+
+def frames_around(
+    times_s: NDArray[np.float64], grid: FrameGrid
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last frame in which the loudness of each event is looked for."""
+    return grid.nearest_frames(times_s - BEFORE_S), grid.nearest_frames(times_s + AFTER_S)
 
 
 def set_velocities(
@@ -162,6 +176,11 @@ def centred_velocities(loudness: Floats, mean: float) -> NDArray[np.int64]:
     return velocities
 
 
+def relative_velocity(excess: float, mean: float) -> int:
+    """Velocity, 1-127, of an event that is so much louder than the mean one of its class."""
+    return min(max(round(mean + excess), 1), 127)
+
+
 def fit_read_out(
     heard: Sequence[Sequence[HeardEvents]], n_bands: int, min_labels: int = MIN_LABELS
 ) -> VelocityReadOut | None:
@@ -181,12 +200,16 @@ def fit_read_out(
     VelocityReadOut or None
         None where no class has enough.
     """
-    read_out = VelocityReadOut(len(heard), n_bands)
+    read_out = VelocityReadOut(
+        np.zeros((len(heard), n_bands), np.float32),
+        np.zeros(len(heard), np.float32),
+        np.zeros(len(heard), np.bool_),
+    )
     for index, recordings in enumerate(heard):
         fitted = fit_class(recordings, min_labels)
         if fitted is not None:
             weights, mean = fitted
-            read_out.weight[index] = torch.from_numpy(weights)
+            read_out.weight[index] = weights
             read_out.mean[index] = mean
             read_out.known[index] = True
     return read_out if read_out.known.any() else None
@@ -198,12 +221,12 @@ def fill_unknown(
     """Take classes that nothing is known of from an earlier read-out of the same classes."""
     if read_out is None or earlier is None:
         return read_out or earlier
-    filled = VelocityReadOut(*read_out.weight.shape)
-    for name, buffer in filled.named_buffers():
-        new, old = read_out.get_buffer(name), earlier.get_buffer(name)
-        known = read_out.known.unsqueeze(1) if new.ndim == 2 else read_out.known
-        buffer.copy_(torch.where(known, new, old))
-    return filled
+    known = read_out.known
+    return VelocityReadOut(
+        weight=np.where(known[:, None], read_out.weight, earlier.weight),
+        mean=np.where(known, read_out.mean, earlier.mean),
+        known=known | earlier.known,
+    )
 
 
 def fit_class(

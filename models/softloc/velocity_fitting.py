@@ -14,12 +14,12 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from softloc.audio_store import AudioStore
 from softloc.checkpoints import Checkpoint
 from softloc.datasets import Dataset, LabelSequence
 from softloc.decoding import decode_onsets
+from softloc.engines import TorchEngine
 from softloc.evaluation import match_times
 from softloc.inference import Frames, compute_frames
 from softloc.timebase import seconds_to_microseconds
@@ -61,9 +61,10 @@ def fit_velocities(
         None where the labels carry too few velocities, or all alike.
     """
     window_s = match_window_s(model.settings.softness_ms)
+    engine = bands_engine(model)
     heard: list[list[HeardEvents]] = [[] for _ in model.settings.classes]
     for index in draw_recordings(dataset, max_s, seed):
-        frames = compute_frames(model.log_mel, model.network, store.blocks(index), hear_bands)
+        frames = compute_frames(engine, store.blocks(index))
         times_s = event_times_s(model, frames)
         for sequence in dataset.recordings[index].sequences:
             for c, events in enumerate(heard):
@@ -143,6 +144,6 @@ def match_velocities(
     return velocities
 
 
-def hear_bands(levels: Tensor) -> Tensor:
-    """Keep the band levels themselves, one row a band."""
-    return levels.T
+def bands_engine(model: Checkpoint) -> TorchEngine:
+    """Compute a model and keep the band levels themselves, one row a band."""
+    return TorchEngine(model.log_mel, model.network, np.eye(model.settings.features.n_bands))

@@ -9,7 +9,7 @@ import pytest
 from recordings import clicks, encode, without_tag
 from typer.testing import CliRunner, Result
 
-from softloc import checkpoints
+from softloc import model_files
 from softloc_cli import __version__
 from softloc_cli.app import app
 
@@ -99,18 +99,19 @@ def test_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert document["versions"]["softloc"] == __version__
     assert {"torch", "soundfile", "libsndfile"} <= set(document["versions"])
     assert document["devices"]["auto means"] in document["devices"]
+    assert document["engine"] == {"auto means": "onnx"}
     assert document["threads"]["torch"] >= 1
-    sha256 = checkpoints.pretrained_index()["drums"]["sha256"]
+    sha256 = model_files.pretrained_index()["drums"]["sha256"]
     assert document["models"]["drums"] == f"whole, SHA-256 {sha256}"
     assert "av" in document["extras"]
     lines = doctor().stdout.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == [
-        "versions", "devices", "threads", "models", "extras"
+        "versions", "engine", "devices", "threads", "models", "extras"
     ]  # fmt: skip
 
 
 def test_a_damaged_model_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "file_sha256", lambda path: "0" * 64)
+    monkeypatch.setattr(model_files, "file_sha256", lambda path: "0" * 64)
     result = doctor()
     assert result.exit_code == 1
     assert (

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from click_model import make_click_model
+from random_model import make_model
 from typer.testing import CliRunner
 
-import softloc.checkpoints
-from softloc.checkpoints import pretrained_index, save_checkpoint
+import softloc.model_files
+from softloc.checkpoints import save_checkpoint
+from softloc.model_files import pretrained_index
 from softloc_cli.app import app
 
 
@@ -55,6 +57,16 @@ def test_show_knows_how_far_a_model_looks_ahead(click_model: Path) -> None:
     assert facts["look_ahead_ms"] == pytest.approx(10 + 1000 * 1024 / 44_100, abs=0.05)
 
 
+def test_show_says_what_memory_a_model_needs(click_model: Path, tmp_path: Path) -> None:
+    assert json.loads(run("show", click_model, "--json")[1])["memory_mb_an_hour"] == 0
+    path = tmp_path / "both.safetensors"
+    save_checkpoint(path, make_model("large", bidirectional=True))
+    # 100 frames a second: 96 values twice, and in each direction four gates and an output of 96.
+    expected_mb = 360_000 * (2 * 96 + 2 * 5 * 96) * 4 / 1e6
+    facts = json.loads(run("show", path, "--json")[1])
+    assert facts["memory_mb_an_hour"] == pytest.approx(expected_mb, abs=1)
+
+
 def test_cards(click_model: Path) -> None:
     code, stdout, _ = run("show", "drums", "--card")
     assert code == 0
@@ -90,7 +102,7 @@ def test_damage_is_found(
     assert f"SHA-256 is {sha256(click_model)}, not 000" in stderr
     assert run("verify", click_model, cut, "--sha256", "0" * 64)[0] == 2
     index = {"drums": {"file": "drums.safetensors", "sha256": "0" * 64, "format": "1"}}
-    monkeypatch.setattr(softloc.checkpoints, "pretrained_index", lambda: index)
+    monkeypatch.setattr(softloc.model_files, "pretrained_index", lambda: index)
     code, stdout, stderr = run("verify")
     assert (code, stdout) == (1, "")
     assert "the index says 000" in stderr

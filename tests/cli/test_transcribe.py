@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import mido
+import numpy as np
 import pytest
 import soundfile
 from click_model import make_click_model
@@ -213,6 +214,34 @@ def test_an_unknown_model_or_device_is_named(tmp_path: Path, click_model: Path) 
     assert "cuda:99" in stderr
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_either_engine_writes_the_same(tmp_path: Path, click_model: Path, jobs: str) -> None:
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    songs = [write(tmp_path / name) for name in ("a.wav", "b.wav")]
+    written = {}
+    for engine in ("torch", "onnx"):
+        out = tmp_path / engine
+        more = ("--engine", engine, "-j", jobs, "-f", "onsets", "-o", f"{out}/")
+        assert run(*songs, "-m", click_model, *more)[0] == 0
+        written[engine] = [
+            [float(line.split()[0]) for line in path.read_text().splitlines()]
+            for path in sorted(out.iterdir())
+        ]
+    assert [len(times_s) for times_s in written["onnx"]] == [6, 6]
+    np.testing.assert_allclose(written["onnx"], written["torch"], atol=1e-4)
+
+
+def test_an_engine_that_does_not_fit_is_named(tmp_path: Path, click_model: Path) -> None:
+    song = write(tmp_path / "a.wav")
+    code, _, stderr = run(song, "-m", click_model, "--engine", "tensorflow")
+    assert code == 2
+    assert "unknown engine 'tensorflow' (known: auto, torch, onnx)" in stderr
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    code, _, stderr = run(song, "-m", click_model, "--engine", "onnx", "-d", "cuda")
+    assert code == 2
+    assert "the engine onnx computes on the processor, not on cuda" in stderr
+
+
 def test_through_a_pipe(tmp_path: Path, click_model: Path) -> None:
     song = write(tmp_path / "a.wav")
     result = subprocess.run(
@@ -336,13 +365,13 @@ def test_strict_minds_warnings(
     tmp_path: Path, click_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     song = write(tmp_path / "a.wav")
-    listen = softloc.pipeline.Transcriber.listen
+    listen = softloc.pipeline.Transcriber.listen_long
 
     def with_remark(self: softloc.pipeline.Transcriber, source: Path) -> object:
         logging.getLogger("softloc.audio").warning("%s: odd header", source)
         return listen(self, source)
 
-    monkeypatch.setattr(softloc.pipeline.Transcriber, "listen", with_remark)
+    monkeypatch.setattr(softloc.pipeline.Transcriber, "listen_long", with_remark)
     common = (song, "--overwrite", "-m", click_model)
     code, _, stderr = run(*common)
     assert code == 0

@@ -15,7 +15,7 @@ from softloc.audio import audio_duration_s, read_audio
 from softloc.decoders import open_stream
 from softloc.events import Onset
 from softloc.formats import FORMATS, WRITABLE, Provenance, read_onsets, write_onsets
-from softloc.pipeline import Transcriber
+from softloc.pipeline import from_checkpoint
 
 TOLERANCE_MS = 1.0
 
@@ -162,7 +162,7 @@ def test_through_every_writer(tmp_path: Path, name: str) -> None:
 def test_from_sound_to_events(tmp_path: Path, kind: str) -> None:
     """The whole chain: what an MP3 without its tag gives is what the original gives."""
     samples = bursts([0.35, 0.9, 1.45])
-    transcriber = Transcriber(make_click_model(), device="cpu")
+    transcriber = from_checkpoint(make_click_model())
     expected_s = [onset.time_s for onset in transcriber.transcribe(samples, RATE_HZ)]
     path = tmp_path / f"a.{kind}"
     data = encode(samples, "FLAC" if kind == "flac" else "MP3")

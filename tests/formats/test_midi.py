@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import struct
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import mido
@@ -138,6 +140,83 @@ def test_tempo_changes_in_any_track(tmp_path: Path) -> None:
     assert [(o.time_s, o.label, o.velocity) for o in read] == [
         (0.0, "KD", 64), (0.5, "KD", 65), (1.5, "SD", 66), (1.625, "HH", 67),
     ]  # fmt: skip
+
+
+def test_three_hours_survive(tmp_path: Path) -> None:
+    """Each time is rounded once, however long the silence before it; delta times take bytes."""
+    times_s = [0.0, 0.5, 0.501, 3_600.0, 3 * 3_600.0 - 1e-3, 3 * 3_600.0, 36_000.0 + 1 / 7]
+    path = tmp_path / "a.mid"
+    write_onsets(path, [Onset(time_s, "SD", velocity=v) for v, time_s in enumerate(times_s, 1)])
+    found = read_onsets(path)
+    assert [onset.velocity for onset in found] == list(range(1, len(times_s) + 1))
+    assert [onset.time_s for onset in found] == pytest.approx(times_s, abs=0.51 * TICK_S)
+    played_s, now_s = [], 0.0
+    for message in mido.MidiFile(path):  # in seconds, by mido's own clock
+        now_s += message.time
+        if message.type == "note_on":
+            played_s.append(now_s)
+    assert played_s == pytest.approx(times_s, abs=0.51 * TICK_S)
+
+
+def notes_by_mido(track: mido.MidiTrack) -> list[tuple[int, str, int, int]]:
+    """Absolute tick, kind, note and velocity of all messages of a track."""
+    tick, found = 0, []
+    for message in track:
+        tick += message.time
+        if not message.is_meta:
+            found.append((tick, message.type, message.note, message.velocity))
+    return found
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 400).map(lambda tick: tick * TICK_S),
+            st.sampled_from(["KD", "SD", "60", "61"]),
+            st.integers(1, 127),
+        ),
+        max_size=30,
+    )
+)
+def test_notes_are_those_of_all_events_sorted_at_once(
+    tmp_path_factory: pytest.TempPathFactory, hits: list[tuple[float, str, int]]
+) -> None:
+    """The slow way: all starts and ends in one list, each end from the next start of its pitch."""
+    path = tmp_path_factory.mktemp("midi") / "a.mid"
+    write_onsets(path, [Onset(time_s, label, velocity=v) for time_s, label, v in hits])
+    expected: dict[str, list[tuple[int, bool, int, int]]] = {"Drums": [], "Piano": []}
+    for time_s, label, velocity in hits:
+        tick, note = round(time_s / TICK_S), {"KD": 36, "SD": 38, "60": 60, "61": 61}[label]
+        later = [round(t / TICK_S) for t, other, _ in hits if other == label]
+        gap = min((other - tick for other in later if other > tick), default=10_000)
+        end = tick + max(1, min(round(0.060 / TICK_S), gap - 1))
+        notes = expected["Piano" if label.isdigit() else "Drums"]
+        notes += [(tick, True, note, velocity), (end, False, note, 0)]
+    for track in mido.MidiFile(path).tracks[1:]:
+        slow = [
+            (tick, "note_on" if is_on else "note_off", note, velocity)
+            for tick, is_on, note, velocity in sorted(expected.pop(track.name))
+        ]
+        assert notes_by_mido(track) == slow
+    assert not any(expected.values())
+
+
+def test_sorted_events_are_written_without_a_list_of_them(tmp_path: Path) -> None:
+    class Many:
+        """Many events, made when they are asked for."""
+
+        def __iter__(self) -> Iterator[Onset]:
+            return (Onset(0.1 * i, "KD" if i % 2 else "HH") for i in range(20_000))
+
+    peaks = []
+    for suffix in (".mid", ".csv", ".tsv"):
+        tracemalloc.start()
+        write_onsets(tmp_path / f"a{suffix}", Many(), is_sorted=True)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert max(peaks) < 1_000_000  # a list of them takes several times as much
+    assert len(mido.MidiFile(tmp_path / "a.mid").tracks[1]) == 40_002
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 20_001
 
 
 def test_default_tempo_type_0_and_note_on_as_note_off(tmp_path: Path) -> None:

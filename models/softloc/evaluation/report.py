@@ -18,9 +18,9 @@ from typing import Any
 from softloc.evaluation.confusion import Confusion
 from softloc.evaluation.counts import Ratios
 from softloc.evaluation.matching import MATCHER
-from softloc.evaluation.resampling import BootstrapSettings, Difference, Interval, Uncertainty
+from softloc.evaluation.resampling import Difference, Interval, Uncertainty
 from softloc.evaluation.scores import Averaging, Evaluation, TableRow
-from softloc.evaluation.settings import EvaluationSettings
+from softloc.evaluation.settings import BootstrapSettings, EvaluationSettings
 from softloc.evaluation.velocity import VELOCITY_TOLERANCE, VelocityRow, VelocityScore
 
 #: What a distance has to be, in words.

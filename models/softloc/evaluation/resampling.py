@@ -30,45 +30,13 @@ from numpy.typing import NDArray
 from softloc.errors import SettingsError
 from softloc.evaluation.counts import EMPTY_VALUES, f_measures
 from softloc.evaluation.scores import Evaluation
-from softloc.evaluation.settings import BothEmpty
+from softloc.evaluation.settings import BootstrapSettings, BothEmpty
 
 #: Of fewer recordings, intervals of 95 % hold the truth nine times in ten, or less often.
 FEW_RECORDINGS = 20
 
 #: How many recordings of how many resamples are drawn at once, against memory.
 _DRAWN_AT_ONCE = 2_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class BootstrapSettings:
-    """How to resample.
-
-    Attributes
-    ----------
-    n_resamples : int
-        Resamples; 0 makes no intervals.
-    seed : int
-        Seed of the draws.
-    level : float
-        Share of the resamples inside an interval.
-
-    Raises
-    ------
-    SettingsError
-        If one of them makes no sense.
-    """
-
-    n_resamples: int = 1000
-    seed: int = 0
-    level: float = 0.95
-
-    def __post_init__(self) -> None:
-        if self.n_resamples < 0:
-            raise SettingsError(f"there cannot be {self.n_resamples} resamples")
-        if self.seed < 0:
-            raise SettingsError(f"a seed is 0 or more, not {self.seed}")
-        if not 0 < self.level < 1:
-            raise SettingsError(f"the level of an interval lies between 0 and 1, not {self.level}")
 
 
 class Interval(NamedTuple):

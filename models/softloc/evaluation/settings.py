@@ -13,6 +13,38 @@ AlignOffset = Literal["none", "median"]
 
 
 @dataclass(frozen=True, slots=True)
+class BootstrapSettings:
+    """How to resample.
+
+    Attributes
+    ----------
+    n_resamples : int
+        Resamples; 0 makes no intervals.
+    seed : int
+        Seed of the draws.
+    level : float
+        Share of the resamples inside an interval.
+
+    Raises
+    ------
+    SettingsError
+        If one of them makes no sense.
+    """
+
+    n_resamples: int = 1000
+    seed: int = 0
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.n_resamples < 0:
+            raise SettingsError(f"there cannot be {self.n_resamples} resamples")
+        if self.seed < 0:
+            raise SettingsError(f"a seed is 0 or more, not {self.seed}")
+        if not 0 < self.level < 1:
+            raise SettingsError(f"the level of an interval lies between 0 and 1, not {self.level}")
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationSettings:
     """How to score.
 

@@ -26,6 +26,7 @@ from softloc.formats.registry import (
     lost_fields,
     render_file,
     render_text,
+    text_lines,
     write_onsets,
 )
 from softloc.formats.tables import render_corpus_csv
@@ -55,6 +56,7 @@ __all__ = [
     "render_corpus_csv",
     "render_file",
     "render_text",
+    "text_lines",
     "to_pretty_midi",
     "write_corpus_csv",
     "write_onsets",

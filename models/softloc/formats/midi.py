@@ -16,12 +16,16 @@ from __future__ import annotations
 
 import io
 import logging
+import tempfile
 from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import filterfalse, groupby
+from operator import itemgetter
 from pathlib import Path
 
 import mido
+from mido.midifiles.meta import encode_variable_int
 
 from softloc.errors import AnnotationError, SettingsError
 from softloc.events import Onset, sort_onsets
@@ -47,7 +51,11 @@ PITCHED_CHANNEL = 0
 _DEFAULT_TEMPO_US = 500_000
 _MAX_TEMPO_US = 0xFFFFFF  # three bytes in the file
 _MAX_TICK = 0x0FFFFFFF  # four bytes of seven bits
+_N_TRACKS_AT = 10  # byte in the file
+_TRACK_BYTES_IN_MEMORY, _PIECE_BYTES = 4 << 20, 1 << 16
 _LOG = logging.getLogger(__name__)
+
+_Note = tuple[int, int, int]
 
 
 def read_midi(path: Path, note_map: NoteMap | None = None) -> list[Onset]:
@@ -174,18 +182,18 @@ def _report_oddities(path: Path, drum_notes: set[int], n_pitched: int) -> None:
 
 
 def render_midi(
-    onsets: Sequence[Onset],
+    onsets: Iterable[Onset],
     *,
     note_map: Mapping[str, int] | None = None,
     marker: str | None = None,
     tempo_bpm: float = DEFAULT_TEMPO_BPM,
-) -> bytes:
-    """Content of a MIDI file with these events.
+) -> Iterator[bytes]:
+    """Content of a MIDI file with these events, piece by piece.
 
     Parameters
     ----------
-    onsets : sequence of Onset
-        Events at 0 s or later.
+    onsets : iterable of Onset
+        Events at 0 s or later, in order of time; gone through for each track.
     note_map : mapping, optional
         Notes of labels; goes before the event's own note and the General MIDI ones.
     marker : str, optional
@@ -193,10 +201,10 @@ def render_midi(
     tempo_bpm : float
         Quarters a minute.
 
-    Returns
-    -------
+    Yields
+    ------
     bytes
-        A type 1 file.
+        Pieces of a type 1 file. A track starts with its length: it waits in a temporary file.
 
     Raises
     ------
@@ -206,6 +214,20 @@ def render_midi(
         If the tempo cannot be written.
     """
     tempo_us = _tempo_us(tempo_bpm)
+    counts = Counter(map(_is_pitched, onsets))
+    has_pitched = counts[True] > 0
+    has_drums = counts[False] > 0 or not has_pitched
+    yield _head(marker, tempo_us, 1 + has_drums + has_pitched)
+    if has_drums:
+        notes = _notes(filterfalse(_is_pitched, onsets), note_map or {}, tempo_us)
+        yield from _track("Drums", DRUM_CHANNEL, notes, tempo_us)
+    if has_pitched:
+        notes = _notes(filter(_is_pitched, onsets), note_map or {}, tempo_us)
+        yield from _track("Piano", PITCHED_CHANNEL, notes, tempo_us)
+
+
+def _head(marker: str | None, tempo_us: int, n_tracks: int) -> bytes:
+    """All that stands before the notes: the file's header and the conductor's track."""
     midi = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_QUARTER, charset="utf-8")
     conductor = mido.MidiTrack()
     if marker:
@@ -213,16 +235,10 @@ def render_midi(
     conductor.append(mido.MetaMessage("set_tempo", tempo=tempo_us))
     conductor.append(mido.MetaMessage("time_signature", numerator=4, denominator=4))
     midi.tracks.append(conductor)
-    drums = [onset for onset in onsets if not _is_pitched(onset)]
-    pitched = [onset for onset in onsets if _is_pitched(onset)]
-    if drums or not pitched:
-        notes = _notes(drums, note_map or {}, tempo_us)
-        midi.tracks.append(_track("Drums", DRUM_CHANNEL, notes, tempo_us))
-    if pitched:
-        notes = _notes(pitched, note_map or {}, tempo_us)
-        midi.tracks.append(_track("Piano", PITCHED_CHANNEL, notes, tempo_us))
     content = io.BytesIO()
     midi.save(file=content)
+    content.seek(_N_TRACKS_AT)
+    content.write(n_tracks.to_bytes(2, "big"))
     return content.getvalue()
 
 
@@ -260,11 +276,8 @@ def _seconds_to_ticks(time_s: float, tempo_us: int) -> int:
     return round(time_s * TICKS_PER_QUARTER * 1_000_000 / tempo_us)
 
 
-def _notes(
-    onsets: Sequence[Onset], note_map: Mapping[str, int], tempo_us: int
-) -> list[tuple[int, int, int]]:
-    """Tick, note and velocity of each event, in order."""
-    notes = []
+def _notes(onsets: Iterable[Onset], note_map: Mapping[str, int], tempo_us: int) -> Iterator[_Note]:
+    """Tick, note and velocity of each event, in order of time."""
     n_left_out = 0
     latest_s = _MAX_TICK * tempo_us / (TICKS_PER_QUARTER * 1_000_000)
     for onset in onsets:
@@ -283,39 +296,43 @@ def _notes(
                 "are the times in milliseconds?"
             )
         tick = _seconds_to_ticks(onset.time_s, tempo_us)
-        notes.append((tick, note, onset.velocity or DEFAULT_VELOCITY))
+        yield tick, note, onset.velocity or DEFAULT_VELOCITY
     if n_left_out:
         _LOG.warning("%d events labelled %s have no MIDI note, not written", n_left_out, OTHER)
-    return sorted(notes)
 
 
-def _track(
-    name: str, channel: int, notes: list[tuple[int, int, int]], tempo_us: int
-) -> mido.MidiTrack:
-    track = mido.MidiTrack([mido.MetaMessage("track_name", name=name)])
-    previous = 0
-    for tick, is_on, note, velocity in _on_and_off(notes, tempo_us):
-        kind = "note_on" if is_on else "note_off"
-        track.append(
-            mido.Message(kind, channel=channel, note=note, velocity=velocity, time=tick - previous)
-        )
-        previous = tick
-    return track
+def _track(name: str, channel: int, notes: Iterable[_Note], tempo_us: int) -> Iterator[bytes]:
+    """Chunk of a track."""
+    with tempfile.SpooledTemporaryFile(max_size=_TRACK_BYTES_IN_MEMORY) as track:
+        track.write(b"\0" + mido.MetaMessage("track_name", name=name).bin())
+        previous, status = 0, None
+        for tick, is_on, note, velocity in _on_and_off(notes, tempo_us):
+            track.write(bytes(encode_variable_int(tick - previous)))
+            if status != (status := (0x90 if is_on else 0x80) | channel):
+                track.write(bytes((status,)))  # is left out where it does not change
+            track.write(bytes((note, velocity)))
+            previous = tick
+        track.write(b"\0" + mido.MetaMessage("end_of_track").bin())
+        length = track.tell()
+        track.seek(0)
+        yield b"MTrk" + length.to_bytes(4, "big")
+        while piece := track.read(_PIECE_BYTES):
+            yield piece
 
 
-def _on_and_off(
-    notes: list[tuple[int, int, int]], tempo_us: int
-) -> list[tuple[int, bool, int, int]]:
+def _on_and_off(notes: Iterable[_Note], tempo_us: int) -> Iterator[tuple[int, bool, int, int]]:
     """Ticks of all starts and ends; at one tick the ends come first."""
     length = max(1, _seconds_to_ticks(NOTE_LENGTH_S, tempo_us))
-    ticks_of_note = defaultdict(list)
-    for tick, note, _ in notes:
-        ticks_of_note[note].append(tick)
-    events = []
-    for tick, note, velocity in notes:
-        same = ticks_of_note[note]
-        following = bisect_right(same, tick)
-        gap = same[following] - tick if following < len(same) else length + 1
-        events.append((tick, True, note, velocity))
-        events.append((tick + max(1, min(length, gap - 1)), False, note, 0))
-    return sorted(events)
+    ends: list[tuple[int, bool, int, int]] = []
+    for tick, together in groupby(notes, key=itemgetter(0)):
+        starts = sorted((tick, True, note, velocity) for _, note, velocity in together)
+        struck = {note for _, _, note, _ in starts}
+        ends = sorted(
+            (max(end - length + 1, min(end, tick - 1)) if note in struck else end, False, note, 0)
+            for end, _, note, _ in ends
+        )
+        n_past = sum(end <= tick for end, *_ in ends)
+        yield from ends[:n_past]
+        yield from starts
+        ends = ends[n_past:] + [(tick + length, False, note, 0) for _, _, note, _ in starts]
+    yield from sorted(ends)

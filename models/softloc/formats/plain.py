@@ -17,7 +17,7 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from softloc.errors import AnnotationError
@@ -152,43 +152,45 @@ def _madmom_note(time_s: float, rest: list[str], path: Path, line: int) -> Onset
         return Onset(time_s, label, velocity=velocity)
 
 
-def render_tsv(onsets: Sequence[Onset]) -> str:
-    """Text in the MIREX and mir_eval form: ``time<TAB>label``, seconds with six digits.
+def render_tsv(onsets: Iterable[Onset]) -> Iterator[str]:
+    """Lines in the MIREX and mir_eval form: ``time<TAB>label``, seconds with six digits.
 
     Raises
     ------
     AnnotationError
         If a label holds a tab or a line break.
     """
-    _check_labels(onsets)
-    return "".join(f"{format_time(onset.time_s)}\t{onset.label}\n" for onset in onsets)
+    for onset in _checked_labels(onsets):
+        yield f"{format_time(onset.time_s)}\t{onset.label}\n"
 
 
-def render_onsets(onsets: Sequence[Onset]) -> str:
-    """Text with one time a line, seconds with six digits; labels are not kept."""
-    return "".join(f"{format_time(onset.time_s)}\n" for onset in onsets)
+def render_onsets(onsets: Iterable[Onset]) -> Iterator[str]:
+    """Lines with one time each, seconds with six digits; labels are not kept."""
+    for onset in onsets:
+        yield f"{format_time(onset.time_s)}\n"
 
 
-def render_audacity(onsets: Sequence[Onset]) -> str:
-    """Text of an Audacity label track: ``start<TAB>end<TAB>label`` with start = end.
+def render_audacity(onsets: Iterable[Onset]) -> Iterator[str]:
+    """Lines of an Audacity label track: ``start<TAB>end<TAB>label`` with start = end.
 
     Raises
     ------
     AnnotationError
         If a label holds a tab or a line break.
     """
-    _check_labels(onsets)
-    rows = ((format_time(onset.time_s), onset.label) for onset in onsets)
-    return "".join(f"{time}\t{time}\t{label}\n" for time, label in rows)
+    for onset in _checked_labels(onsets):
+        time = format_time(onset.time_s)
+        yield f"{time}\t{time}\t{onset.label}\n"
 
 
-def _check_labels(onsets: Sequence[Onset]) -> None:
+def _checked_labels(onsets: Iterable[Onset]) -> Iterator[Onset]:
     for number, onset in enumerate(onsets, start=1):
         if any(mark in onset.label for mark in "\t\r\n"):
             raise AnnotationError(
                 f"line {number}: the label {onset.label!r} at {onset.time_s:.6f} s has a tab or a "
                 "line break, which this format cannot hold: write CSV"
             )
+        yield onset
 
 
 def format_time(time_s: float) -> str:

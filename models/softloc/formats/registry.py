@@ -7,13 +7,13 @@ Another format is another file here and another row in `FORMATS`. `formats_table
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from softloc.errors import SettingsError
 from softloc.events import Onset, sort_onsets
-from softloc.files import write_bytes_atomic
+from softloc.files import atomic_path
 from softloc.formats.events_json import render_events_json
 from softloc.formats.jams_json import render_jams
 from softloc.formats.lines import UNNAMED
@@ -59,6 +59,10 @@ class WriteContext:
     provenance: Provenance = field(default_factory=Provenance)
 
 
+#: Pieces of a file, from sorted events and what else the format may need.
+Render = Callable[[Iterable[Onset], WriteContext], Iterator[bytes]]
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """One form that the events of a recording can have in a file.
@@ -74,7 +78,8 @@ class Format:
     suffix : str
         Suffix that a result gets, or that such files usually have.
     render : callable or None
-        Content of the file, from sorted events; None where the form is only read.
+        Content of the file, piece by piece, from sorted events, which may be gone through several
+        times; None where the form is only read.
     is_text : bool
         Whether it may be printed.
     holds : frozenset of str
@@ -92,7 +97,7 @@ class Format:
     title: str
     suffixes: tuple[str, ...] = ()
     suffix: str = ""
-    render: Callable[[Sequence[Onset], WriteContext], bytes] | None = None
+    render: Render | None = None
     is_text: bool = True
     holds: frozenset[str] = frozenset()
     note_by_class: bool = False
@@ -100,26 +105,28 @@ class Format:
     remark: str = ""
 
 
-def _text(
-    render: Callable[[Sequence[Onset]], str], *, comments: bool = True
-) -> Callable[[Sequence[Onset], WriteContext], bytes]:
+def _text(render: Callable[[Iterable[Onset]], Iterator[str]], *, comments: bool = True) -> Render:
     """Bytes of a text format, the comment as a first line where its readers skip such lines."""
 
-    def content(onsets: Sequence[Onset], context: WriteContext) -> bytes:
-        head = f"# {context.comment}\n" if context.comment and comments else ""
-        return (head + render(onsets)).encode()
+    def content(onsets: Iterable[Onset], context: WriteContext) -> Iterator[bytes]:
+        if context.comment and comments:
+            yield f"# {context.comment}\n".encode()
+        for line in render(onsets):
+            yield line.encode()
 
     return content
 
 
-def _document(
-    render: Callable[[Sequence[Onset], Provenance, str | None], str],
-) -> Callable[[Sequence[Onset], WriteContext], bytes]:
+def _document(render: Callable[[Sequence[Onset], Provenance, str | None], str]) -> Render:
     """Bytes of a format that has a place for comment and provenance."""
-    return lambda onsets, context: render(onsets, context.provenance, context.comment).encode()
+
+    def content(onsets: Iterable[Onset], context: WriteContext) -> Iterator[bytes]:
+        yield render(list(onsets), context.provenance, context.comment).encode()
+
+    return content
 
 
-def _midi(onsets: Sequence[Onset], context: WriteContext) -> bytes:
+def _midi(onsets: Iterable[Onset], context: WriteContext) -> Iterator[bytes]:
     return render_midi(
         onsets, note_map=context.note_map, marker=context.comment, tempo_bpm=context.tempo_bpm
     )
@@ -281,22 +288,39 @@ def render_text(
     AnnotationError
         If a label cannot be held by the format.
     """
+    return "".join(text_lines(sort_onsets(onsets), format, context))
+
+
+def text_lines(
+    onsets: Iterable[Onset],
+    format: str = "tsv",  # noqa: A002 - the option's name
+    context: WriteContext | None = None,
+) -> Iterator[str]:
+    """Lines of `render_text`, one at a time, from events in order.
+
+    Raises
+    ------
+    SettingsError, AnnotationError
+        As from `render_text`.
+    """
     row = format_named(format)
     if not row.is_text:
         texts = [name for name in WRITABLE if FORMATS[name].is_text]
         raise SettingsError(f"{row.name} is no text format: choose {', '.join(texts)}")
-    return _render(row, onsets, context or WriteContext()).decode()
+    for piece in _render(row, onsets, context or WriteContext()):
+        yield from piece.decode().splitlines(keepends=True)
 
 
 def write_onsets(
     path: Path,
-    onsets: Sequence[Onset],
+    onsets: Iterable[Onset],
     *,
     format: str | None = None,  # noqa: A002 - the option's name
     note_map: Mapping[str, int] | None = None,
     comment: str | None = None,
     tempo_bpm: float = DEFAULT_TEMPO_BPM,
     provenance: Provenance | None = None,
+    is_sorted: bool = False,
 ) -> None:
     """Write the events of one recording, all or nothing.
 
@@ -304,8 +328,9 @@ def write_onsets(
     ----------
     path : Path
         File to write or replace.
-    onsets : sequence of Onset
-        Events in any order.
+    onsets : iterable of Onset
+        Events in any order. Sorted ones may come from anything that can be gone through several
+        times; memory then does not grow with them, but for JSON, JAMS and Sonic Visualiser.
     format : str, optional
         Name in `WRITABLE` (or ``mid``); None lets the suffix choose.
     note_map : mapping, optional
@@ -318,6 +343,8 @@ def write_onsets(
     provenance : Provenance, optional
         JSON, JAMS and Sonic Visualiser: the model and the recording, of which the last one needs
         the sample rate and JAMS wants the length.
+    is_sorted : bool
+        The events are in order of time, then of label.
 
     Raises
     ------
@@ -326,16 +353,13 @@ def write_onsets(
     OutputError
         If the file cannot be written.
     """
-    content = render_file(
-        path,
-        onsets,
-        format=format,
-        note_map=note_map,
-        comment=comment,
-        tempo_bpm=tempo_bpm,
-        provenance=provenance,
+    path = Path(path)
+    context = WriteContext(note_map, comment, tempo_bpm, provenance or Provenance())
+    pieces = _render(
+        _format_for(path, format), onsets if is_sorted else sort_onsets(onsets), context
     )
-    write_bytes_atomic(path, content)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.writelines(pieces)
 
 
 def render_file(
@@ -371,21 +395,24 @@ def render_file(
         If an event cannot be held by the format: a time before 0 or a label without a note in MIDI,
         a label with a tab or a line break in TSV.
     """
-    path = Path(path)
-    name = format or format_of_path(path)
+    context = WriteContext(note_map, comment, tempo_bpm, provenance or Provenance())
+    return b"".join(_render(_format_for(Path(path), format), sort_onsets(onsets), context))
+
+
+def _format_for(path: Path, name: str | None) -> Format:
+    name = name or format_of_path(path)
     if name is None:
         suffixes = [suffix for known in WRITABLE for suffix in FORMATS[known].suffixes]
         raise SettingsError(
             f"{path}: the suffix {path.suffix!r} chooses no format; use {', '.join(suffixes)}"
         )
-    context = WriteContext(note_map, comment, tempo_bpm, provenance or Provenance())
-    return _render(format_named(name), onsets, context)
+    return format_named(name)
 
 
-def _render(row: Format, onsets: Sequence[Onset], context: WriteContext) -> bytes:
+def _render(row: Format, onsets: Iterable[Onset], context: WriteContext) -> Iterator[bytes]:
     if row.render is None:
         raise SettingsError(f"{row.name} is only read, not written: choose {', '.join(WRITABLE)}")
-    return row.render(sort_onsets(onsets), context)
+    return row.render(onsets, context)
 
 
 def formats_table() -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
 
 from softloc.errors import AnnotationError, SettingsError
 from softloc.events import Onset
@@ -106,6 +105,9 @@ def _attribute(onset: Onset) -> str:
             f"the label {onset.label!r} at {onset.time_s:.6f} s has a character that XML cannot "
             "hold: write CSV"
         )
+    # Pulls in half of the network modules, which reading and every other format do without.
+    from xml.sax.saxutils import quoteattr  # noqa: PLC0415
+
     return quoteattr(onset.label)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
@@ -271,19 +271,19 @@ def _whole_note(label: str) -> str:
     return note if is_note_label(note) and decimals and not decimals.strip("0") else label
 
 
-def render_csv(onsets: Sequence[Onset]) -> str:
-    """Text of the default table of one recording: header `EVENT_COLUMNS`, a row for each event.
+def render_csv(onsets: Iterable[Onset]) -> Iterator[str]:
+    """Lines of the default table of one recording: header `EVENT_COLUMNS`, a row for each event.
 
-    Columns ``annotator`` and ``softness_ms`` follow where any event has them.
+    Columns ``annotator`` and ``softness_ms`` follow where any event has them; to find out, the
+    events are gone through twice.
     """
     columns = (*EVENT_COLUMNS, *_filled(("annotator", "softness_ms"), onsets))
-    rows = [",".join(columns)]
+    yield ",".join(columns) + "\n"
     for onset in onsets:
         values = _event_fields(onset)
         if onset.midi_note is None and onset.label in WRITE_NOTES:
             values["midi_note"] = str(WRITE_NOTES[onset.label])
-        rows.append(",".join(_quote(values[column]) for column in columns))
-    return "\n".join(rows) + "\n"
+        yield ",".join(_quote(values[column]) for column in columns) + "\n"
 
 
 def render_corpus_csv(recordings: Mapping[str, Sequence[Onset]], comments: Sequence[str]) -> str:
@@ -302,10 +302,11 @@ def render_corpus_csv(recordings: Mapping[str, Sequence[Onset]], comments: Seque
     return "\n".join(rows) + "\n"
 
 
-def _filled(columns: Sequence[str], onsets: Sequence[Onset]) -> list[str]:
-    return [
-        column for column in columns if any(getattr(onset, column) is not None for onset in onsets)
-    ]
+def _filled(columns: Sequence[str], onsets: Iterable[Onset]) -> list[str]:
+    missing = set(columns)
+    for onset in onsets:
+        missing -= {column for column in missing if getattr(onset, column) is not None}
+    return [column for column in columns if column not in missing]
 
 
 def _event_fields(onset: Onset) -> dict[str, str]:

@@ -6,114 +6,27 @@ Conventions
 - Convolutions are not padded in time: for ``T`` frames of output the network is given
   ``look_back_frames`` frames before and ``look_ahead_frames`` after, real audio or the features of
   silence. With the LSTM's state handed on, a recording cut anywhere gives the same logits.
-- This module imports torch alone and can be lifted out.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from softloc.network.settings import (
+    NetworkSettings,
+    band_padding,
+    bands_after,
+    dense_inputs,
+    input_shape,
+)
 
 #: What an LSTM hands from one block of frames to the next: hidden and cell state.
 LSTMState = tuple[Tensor, Tensor]
 
 _MIN_DEVIATION = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class ConvStage:
-    """One convolution over (time, bands), followed by a reduction along the bands.
-
-    Attributes
-    ----------
-    channels : int
-        Output channels.
-    bands : int
-        Extent of the kernel along the bands; along time it is always 3.
-    stride : int
-        Step of the convolution along the bands.
-    pool : int
-        Max-pooling along the bands afterwards.
-    """
-
-    channels: int
-    bands: int = 3
-    stride: int = 1
-    pool: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkSettings:
-    """The network's shape; travels in the checkpoint and rebuilds it.
-
-    Attributes
-    ----------
-    n_classes : int
-        Outputs per frame.
-    n_bands : int
-        Bands per channel of the features.
-    stages : tuple of ConvStage
-        The convolutions, in order.
-    lstm_units : int
-        Units of the LSTM (per direction).
-    dense_units : int
-        Units of the first dense layer.
-    derivative_beside_bands : bool
-        Stack the derivative along the bands, as the paper does, instead of as a channel.
-    batch_norm : bool
-        Normalise after each convolution; while transcribing with fixed statistics.
-    dense_sees_convolutions : bool
-        Give the first dense layer the output of the convolutions beside that of the LSTM: what is
-        heard now needs no memory to be answered, and training starts much faster.
-    sigmoid_dense : bool
-        Bend the first dense layer's output by a logistic function, as the paper does, instead of
-        cutting it off at 0, which trains faster.
-    dropout : float
-        Share of the convolutions' outputs that is silenced while training.
-    lstm_delay_frames : int
-        Read the LSTM's answer so many frames later: it has then heard how a sound goes on, which
-        tells hats from cymbals, at the price of as much latency.
-    bidirectional : bool
-        Let the LSTM read both ways. Such a model needs the whole recording at once.
-
-    Raises
-    ------
-    ValueError
-        If the delay is negative, or the LSTM reads both ways and is delayed.
-    """
-
-    n_classes: int
-    n_bands: int
-    stages: tuple[ConvStage, ...]
-    lstm_units: int
-    dense_units: int
-    derivative_beside_bands: bool = False
-    batch_norm: bool = True
-    dense_sees_convolutions: bool = True
-    sigmoid_dense: bool = False
-    dropout: float = 0.0
-    lstm_delay_frames: int = 0
-    bidirectional: bool = False
-
-    def __post_init__(self) -> None:
-        if self.lstm_delay_frames < 0 or (self.bidirectional and self.lstm_delay_frames):
-            raise ValueError(
-                f"lstm_delay_frames must be 0 or more, and 0 for a bidirectional network, "
-                f"not {self.lstm_delay_frames}"
-            )
-
-    @property
-    def look_back_frames(self) -> int:
-        """Frames before an output that the convolutions depend on."""
-        return len(self.stages)
-
-    @property
-    def look_ahead_frames(self) -> int:
-        """Frames after an output that it depends on (without the LSTM's other direction)."""
-        return len(self.stages) + self.lstm_delay_frames
 
 
 class OnsetNetwork(nn.Module):
@@ -139,7 +52,7 @@ class OnsetNetwork(nn.Module):
         self.lstm = nn.LSTM(
             width, settings.lstm_units, batch_first=True, bidirectional=settings.bidirectional
         )
-        self.dense = nn.Linear(_dense_inputs(settings, width), settings.dense_units)
+        self.dense = nn.Linear(dense_inputs(settings, width), settings.dense_units)
         self.output = nn.Linear(settings.dense_units, settings.n_classes)
 
     def forward(self, features: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
@@ -211,64 +124,13 @@ class OnsetNetwork(nn.Module):
         nn.init.constant_(self.output.bias, math.log(p_event / (1.0 - p_event)))
 
 
-def multiplications_per_frame(settings: NetworkSettings) -> int:
-    """Multiply-accumulates that one frame costs, convolutions, LSTM and dense layers together."""
-    channels, bands = _input_shape(settings)
-    total = 0
-    for stage in settings.stages:
-        bands = _conv_bands(bands, stage)
-        total += channels * stage.channels * 3 * stage.bands * bands
-        channels, bands = stage.channels, bands // stage.pool
-    width, units = channels * bands, settings.lstm_units
-    directions = 2 if settings.bidirectional else 1
-    total += directions * 4 * units * (width + units)
-    return total + settings.dense_units * (_dense_inputs(settings, width) + settings.n_classes)
-
-
-def count_weights(settings: NetworkSettings) -> int:
-    """Count the weights of all layers (without biases and normalisation) before they are made."""
-    channels, bands = _input_shape(settings)
-    total = 0
-    for stage in settings.stages:
-        total += channels * stage.channels * 3 * stage.bands
-        channels, bands = stage.channels, _conv_bands(bands, stage) // stage.pool
-    width, units = channels * bands, settings.lstm_units
-    directions = 2 if settings.bidirectional else 1
-    total += directions * 4 * units * (width + units)
-    return total + settings.dense_units * (_dense_inputs(settings, width) + settings.n_classes)
-
-
-def _input_shape(settings: NetworkSettings) -> tuple[int, int]:
-    """Channels and bands that enter the first convolution."""
-    return (1, 2 * settings.n_bands) if settings.derivative_beside_bands else (2, settings.n_bands)
-
-
-def _dense_inputs(settings: NetworkSettings, width: int) -> int:
-    """Values per frame that enter the first dense layer; `width` come from the convolutions."""
-    directions = 2 if settings.bidirectional else 1
-    beside = width if settings.dense_sees_convolutions else 0
-    return directions * settings.lstm_units + beside
-
-
-def _conv_bands(bands: int, stage: ConvStage) -> int:
-    """Bands after a convolution: every step of the stride that begins inside gives one."""
-    return (bands - 1) // stage.stride + 1
-
-
-def _band_padding(bands: int, stage: ConvStage) -> tuple[int, int]:
-    """Zeros below and above the bands: just as many as let the kernels reach all of them."""
-    reached = (_conv_bands(bands, stage) - 1) * stage.stride + stage.bands
-    missing = max(0, reached - bands)
-    return missing // 2, missing - missing // 2
-
-
 def _convolutions(settings: NetworkSettings) -> tuple[nn.Sequential, int]:
     """Build the stack; return it with the width of its output per frame."""
-    channels, bands = _input_shape(settings)
+    channels, bands = input_shape(settings)
     layers: list[nn.Module] = []
     for stage in settings.stages:
         layers += [
-            nn.ZeroPad2d((*_band_padding(bands, stage), 0, 0)),
+            nn.ZeroPad2d((*band_padding(bands, stage), 0, 0)),
             nn.Conv2d(
                 channels,
                 stage.channels,
@@ -280,7 +142,7 @@ def _convolutions(settings: NetworkSettings) -> tuple[nn.Sequential, int]:
         if settings.batch_norm:
             layers.append(nn.BatchNorm2d(stage.channels))
         layers.append(nn.ReLU(inplace=True))
-        bands = _conv_bands(bands, stage)
+        bands = bands_after(bands, stage)
         if stage.pool > 1:
             layers.append(nn.MaxPool2d((1, stage.pool)))
             bands //= stage.pool

@@ -1,0 +1,110 @@
+"""The model in ONNX Runtime, with features by NumPy: no PyTorch, on a processor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from softloc.engines.interface import Encoded
+from softloc.engines.onnx_graphs import STATE, Weights, convolution_graph, memory_graph
+from softloc.features import (
+    FeatureSettings,
+    NumpyLogMel,
+    compress_magnitudes,
+    magnitude_levels,
+)
+from softloc.model_files import ModelFile
+from softloc.network import NetworkSettings
+
+_ERRORS_ONLY = 3
+
+State = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+class OnnxEngine:
+    """A model file, made into ONNX graphs when it is opened.
+
+    That takes a few milliseconds; there is no second file that could disagree with the first.
+
+    Parameters
+    ----------
+    model : ModelFile
+        As from `softloc.model_files.read_model`.
+    n_threads : int or None
+        Threads to compute with; None leaves that to ONNX Runtime.
+
+    Raises
+    ------
+    ValueError
+        If the weights do not fit the settings.
+    """
+
+    def __init__(self, model: ModelFile, n_threads: int | None = None) -> None:
+        self._features, self._shape = model.settings.features, model.settings.network
+        filterbank = model.tensors.get("log_mel.filterbank")
+        expected = (self._features.fft_samples // 2 + 1, self._features.n_bands)
+        if filterbank is None or filterbank.shape != expected:
+            raise ValueError(f"log_mel.filterbank is not of shape {expected}")
+        self._log_mel = NumpyLogMel(self._features, filterbank)
+        weights = Weights(model.part("network"))
+        self._convolutions = _open(convolution_graph(self._shape, weights), n_threads)
+        self._memory = _open(memory_graph(self._shape, weights), n_threads)
+        velocity = model.velocity
+        self._level_weights = None if velocity is None else velocity.weight
+
+    @property
+    def features(self) -> FeatureSettings:
+        """What the network sees."""
+        return self._features
+
+    @property
+    def network(self) -> NetworkSettings:
+        """The network's shape."""
+        return self._shape
+
+    def encode(self, samples: NDArray[np.float32]) -> Encoded:
+        """As `Engine.encode`."""
+        magnitudes = self._log_mel.band_magnitudes(samples)
+        return Encoded(self.convolve(compress_magnitudes(magnitudes)), self._hear(magnitudes))
+
+    def convolve(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features (frames, 2, bands) to what the convolutions make of them."""
+        (encoded,) = self._convolutions.run(None, {"features": features})
+        return np.asarray(encoded)
+
+    def join(self, values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """As `Engine.join`."""
+        return np.concatenate(values)
+
+    def read(
+        self, values: NDArray[np.float32], state: State | None
+    ) -> tuple[NDArray[np.float32], Any]:
+        """As `Engine.read`."""
+        if state is None:
+            directions = 2 if self._shape.bidirectional else 1
+            rest = np.zeros((directions, 1, self._shape.lstm_units), np.float32)
+            state = (rest, rest)
+        inputs = {"encoded": values, **dict(zip(STATE, state, strict=True))}
+        logits, *after = self._memory.run(None, inputs)
+        return logits.T, tuple(after)
+
+    def _hear(self, magnitudes: NDArray[np.float32]) -> NDArray[np.float32]:
+        before, after = self._shape.look_back_frames, self._shape.look_ahead_frames
+        inside = magnitudes[1 + before : len(magnitudes) - after]  # 1: only for the derivative
+        if self._level_weights is None:
+            return np.zeros((0, len(inside)), np.float32)
+        return self._level_weights @ magnitude_levels(inside).T
+
+
+def _open(graph: bytes, n_threads: int | None) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    if n_threads is not None:
+        options.intra_op_num_threads = n_threads
+    # Threads that spin while they wait take the cores from whoever has work to do.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

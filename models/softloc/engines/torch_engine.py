@@ -1,0 +1,117 @@
+"""The model in PyTorch, on any of its devices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from softloc.engines.interface import Encoded
+from softloc.errors import SettingsError
+from softloc.features import FeatureSettings, LogMel, band_levels
+from softloc.network import LSTMState, NetworkSettings, OnsetNetwork
+
+#: Frames whose features are computed at once on a processor: they stay in its cache.
+_TILE_FRAMES = 64
+
+
+class TorchEngine:
+    """Features and network as they are trained.
+
+    Parameters
+    ----------
+    log_mel : LogMel
+        Features; samples go to the device of its filterbank.
+    network : OnsetNetwork
+        In evaluation mode, on the same device.
+    level_weights : ndarray, shape (n_rows, n_bands), optional
+        Rows of ``weights @ band levels`` are wanted of every frame, too.
+    """
+
+    def __init__(
+        self,
+        log_mel: LogMel,
+        network: OnsetNetwork,
+        level_weights: NDArray[np.floating] | None = None,
+    ) -> None:
+        self._log_mel, self._network = log_mel, network
+        device = log_mel.filterbank.device
+        weights = np.zeros((0, self.features.n_bands)) if level_weights is None else level_weights
+        self._level_weights = torch.from_numpy(weights.astype(np.float32)).to(device)
+        self._device = device
+
+    @property
+    def features(self) -> FeatureSettings:
+        """What the network sees."""
+        return self._log_mel.settings
+
+    @property
+    def network(self) -> NetworkSettings:
+        """The network's shape."""
+        return self._network.settings
+
+    @torch.inference_mode()
+    def encode(self, samples: NDArray[np.float32]) -> Encoded:
+        """As `Engine.encode`."""
+        features = self.compute_features(torch.from_numpy(samples).to(self._device))
+        first, after = self.network.look_back_frames, self.network.look_ahead_frames
+        levels = band_levels(features[0, first : features.shape[1] - after, 0])
+        heard = self._level_weights @ levels.T
+        return Encoded(self._network.encode(features), heard.cpu().numpy())
+
+    @torch.inference_mode()
+    def join(self, values: Sequence[Tensor]) -> Tensor:
+        """As `Engine.join`."""
+        return torch.cat(tuple(values), dim=1)
+
+    @torch.inference_mode()
+    def read(self, values: Tensor, state: LSTMState | None) -> tuple[NDArray[np.float32], Any]:
+        """As `Engine.read`."""
+        hidden, state = self._network.remember(values, state)
+        logits = self._network.read_out(values[:, : hidden.shape[1]], hidden)
+        return np.asarray(logits[0].cpu().numpy()), state
+
+    def compute_features(self, samples: Tensor) -> Tensor:
+        """Compute features of shape (1, n_frames, 2, n_bands)."""
+        if samples.device.type != "cpu":
+            return self._log_mel(samples.unsqueeze(0))  # type: ignore[no-any-return]
+        settings = self.features
+        n_frames = (len(samples) - settings.n_samples_for(1)) // settings.hop_samples + 1
+        tiles = []
+        for start in range(0, n_frames, _TILE_FRAMES):
+            n_samples = settings.n_samples_for(min(_TILE_FRAMES, n_frames - start))
+            first = start * settings.hop_samples
+            tiles.append(self._log_mel(samples[first : first + n_samples].unsqueeze(0)))
+        return torch.cat(tiles, dim=1)
+
+
+def choose_device(name: str) -> str:
+    """Resolve ``"auto"`` and check that this machine has the device.
+
+    Raises
+    ------
+    SettingsError
+        If it has not.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+        raise SettingsError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(f"device {name!r} cannot be used here: {reason}") from error
+    return name
+
+
+def use_threads(n_threads: int) -> None:
+    """Let PyTorch compute with so many threads in this process."""
+    torch.set_num_threads(n_threads)
