@@ -282,8 +282,7 @@ def test_signal_within_a_write(signal_number: int, tmp_path: Path) -> None:
 
 @posix
 @pytest.mark.slow
-def test_commands_survive_random_moments() -> None:
-    """Two moments of each fault; ``python -m benchmarks.robustness faults`` takes many."""
-    for subject in ("transcription", "batch", "training"):
-        _, problems = run_faults(subject, ("kill", "interrupt"), 1, seed=5)
-        assert problems == []
+def test_transcription_survives_random_moments() -> None:
+    """One moment each; ``python -m benchmarks.robustness faults`` takes many, of all commands."""
+    _, problems = run_faults("transcription", ("kill", "interrupt"), 1, seed=5)
+    assert problems == []
