@@ -10,10 +10,11 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from softloc.checkpoints import FORMAT_VERSION, load_checkpoint, load_training_state
+from softloc.checkpoints import load_checkpoint, load_training_state
 from softloc.errors import CheckpointError
 from softloc.formats import read_onsets
-from softloc.pipeline import Transcriber
+from softloc.model_files import FORMAT_VERSION
+from softloc.pipeline import from_checkpoint
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -22,7 +23,7 @@ GOLDEN = Path(__file__).parent / "golden"
 def test_model_of_every_format_loads_and_answers_as_it_did(version: int) -> None:
     path = GOLDEN / f"checkpoint-format{version}.safetensors"
     golden = runpy.run_path(str(GOLDEN / "new_checkpoint.py"))
-    transcriber = Transcriber(load_checkpoint(path), "cpu")
+    transcriber = from_checkpoint(load_checkpoint(path))
     found = transcriber.transcribe(golden["golden_signal"](), golden["RATE_HZ"])
     wanted = read_onsets(path.with_suffix(".json"))
     assert len(wanted) == 2 * len(golden["TIMES_S"])

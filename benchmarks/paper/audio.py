@@ -27,15 +27,17 @@ from benchmarks.paper.windows import Batch, FeatureStore, Labels, Windows
 from benchmarks.peak_picking import PeakSettings, pick_peaks, tune_peaks
 from softloc.audio import read_audio
 from softloc.batches import feature_statistics
-from softloc.checkpoints import Checkpoint, ModelSettings, default_notes
+from softloc.checkpoints import Checkpoint
 from softloc.datasets import Classes
 from softloc.decoding import decode_onsets
+from softloc.engines import TorchEngine
 from softloc.evaluation import AS_WRITTEN, EvaluationSettings, Ratios, evaluate
 from softloc.events import Corpus, Onset, sort_onsets
 from softloc.features import LogMel, mel_filterbank
 from softloc.formats import read_corpus
 from softloc.inference import compute_probabilities
 from softloc.losses import LossSettings, event_mass_frames, make_loss
+from softloc.model_files import ModelSettings, default_notes
 from softloc.network import OnsetNetwork
 from softloc.perturb import Noise, PerturbSettings, perturb
 from softloc.presets import Size
@@ -395,10 +397,9 @@ Answers = Mapping[str, NDArray[np.float32]]
 def predict(model: Checkpoint, split: Split) -> Answers:
     """Probabilities of every recording, (n_classes, n_frames) each."""
     rate = model.settings.features.sample_rate_hz
+    engine = TorchEngine(model.log_mel, model.network)
     return {
-        name: compute_probabilities(
-            model.log_mel, model.network, [read_audio(split.corpus.root / name, rate).samples]
-        )
+        name: compute_probabilities(engine, [read_audio(split.corpus.root / name, rate).samples])
         for name in split.corpus.recordings
     }
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softloc.checkpoints import ModelSettings
 from softloc.events import Onset
+from softloc.model_files import ModelSettings
 
 REACH_S = 0.15
 ALONE_S = 0.30

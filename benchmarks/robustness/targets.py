@@ -25,7 +25,7 @@ from softloc.decoders import inspect_container
 from softloc.errors import AudioError, SoftLocError
 from softloc.events import Onset
 from softloc.formats import WRITABLE, Provenance, read_label_file, read_onsets, render_file
-from softloc.pipeline import Transcriber
+from softloc.pipeline import from_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -111,7 +111,7 @@ def attempt_model(path: Path) -> bool:
             load_training_state(path)
         else:
             noise = np.random.default_rng(0).normal(size=_RATE_HZ // 8)
-            Transcriber(load_checkpoint(path), "cpu").transcribe(noise, _RATE_HZ)
+            from_checkpoint(load_checkpoint(path)).transcribe(noise, _RATE_HZ)
     except SoftLocError as error:
         check_refusal(error)
         return False

@@ -14,16 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from softloc.checkpoints import (
-    FORMAT_VERSION,
-    Checkpoint,
-    ModelSettings,
-    save_checkpoint,
-)
+from softloc.checkpoints import Checkpoint, save_checkpoint
 from softloc.features import FeatureSettings, LogMel, mel_filterbank
 from softloc.formats import write_onsets
+from softloc.model_files import FORMAT_VERSION, ModelSettings
 from softloc.network import ConvStage, NetworkSettings, OnsetNetwork
-from softloc.pipeline import Transcriber
+from softloc.pipeline import from_checkpoint
 from softloc.velocity import VelocityReadOut
 
 GOLDEN = Path(__file__).parent
@@ -81,6 +77,6 @@ if __name__ == "__main__":
     if path.exists():
         sys.exit(f"{path.name} is there already, and stays")
     save_checkpoint(path, make_checkpoint())
-    onsets = Transcriber(make_checkpoint(), "cpu").transcribe(golden_signal(), RATE_HZ)
+    onsets = from_checkpoint(make_checkpoint()).transcribe(golden_signal(), RATE_HZ)
     write_onsets(GOLDEN / f"{path.stem}.json", onsets)
     sys.stdout.write(f"{path.name}: {path.stat().st_size} bytes, {len(onsets)} events\n")

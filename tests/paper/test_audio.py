@@ -24,12 +24,12 @@ from benchmarks.paper.shapes import describe_predictions
 from benchmarks.paper.synthetic import RATE_HZ, ensure_corpus
 from benchmarks.paper.windows import FeatureStore, Labels, Windows
 from softloc.audio import read_audio
-from softloc.checkpoints import ModelSettings
 from softloc.datasets import Classes
 from softloc.errors import AnnotationError
 from softloc.events import Corpus, Onset
 from softloc.features import FeatureSettings, LogMel, mel_filterbank
 from softloc.inference import compute_probabilities
+from softloc.model_files import ModelSettings
 from softloc.network import ConvStage, NetworkSettings
 
 FEATURES = FeatureSettings(RATE_HZ, 160, 512, 512, n_bands=24, min_hz=30.0, max_hz=8000.0)

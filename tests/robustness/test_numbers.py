@@ -27,7 +27,7 @@ from softloc.features import FeatureSettings
 from softloc.formats import WRITABLE, Provenance, read_onsets, write_onsets
 from softloc.losses import LOSS_NAMES, LossSettings, make_loss
 from softloc.perturb import Noise, PerturbSettings, perturb
-from softloc.pipeline import Transcriber
+from softloc.pipeline import Transcriber, from_checkpoint
 from softloc.timebase import FrameGrid
 
 RATE_HZ = 44_100
@@ -41,7 +41,7 @@ EXTREME = st.one_of(
 
 @pytest.fixture(scope="module")
 def transcriber() -> Transcriber:
-    return Transcriber(make_click_model(), "cpu")
+    return from_checkpoint(make_click_model())
 
 
 @pytest.fixture(scope="module")
