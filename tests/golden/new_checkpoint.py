@@ -61,10 +61,11 @@ def make_checkpoint() -> Checkpoint:
         network.output.weight.mul_(0.05)
         network.output.weight[:, 0] = 4.0
         network.output.bias[:] = torch.tensor([-7.0, -9.0])
-    velocity = VelocityReadOut(2, 16)
-    velocity.weight.copy_(torch.rand(2, 16))
-    velocity.mean.copy_(torch.tensor([90.0, 0.0]))
-    velocity.known.copy_(torch.tensor([True, False]))
+    velocity = VelocityReadOut(
+        weight=torch.rand(2, 16).numpy(),
+        mean=np.array([90.0, 0.0], dtype=np.float32),
+        known=np.array([True, False]),
+    )
     settings = ModelSettings(
         features, shape, ("KD", "door slam"), (36, None), softness_ms=20.0, event_mass=2.0
     )
