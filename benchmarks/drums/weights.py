@@ -44,7 +44,7 @@ class Recipe:
 
 RECIPES: Mapping[str, Recipe] = {
     "drums": Recipe("large", 30_000),
-    "drums-small": Recipe("small", 10_000),
+    "drums-small": Recipe("small", 30_000),
 }
 
 

@@ -16,8 +16,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROMISED = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
 FOR_TESTS = [
     Requirement(text)
-    for group in ("test", "lint", "fuzz")
+    for group in ("test", "paper", "lint", "fuzz")
     for text in PROJECT["dependency-groups"][group]
+    if isinstance(text, str)  # the others include a group that stands here itself
 ]
 
 
