@@ -84,7 +84,7 @@ def client(scheduler: str) -> Iterator[Client]:
 def takes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("takes")
     first = folder / "take 0.wav"
-    soundfile.write(first, bursts([0.25 + 0.5 * n for n in range(79)], 40.0), 44_100)
+    soundfile.write(first, bursts([0.25 + 0.5 * n for n in range(159)], 80.0), 44_100)
     for number in range(1, N_TAKES):
         os.link(first, folder / f"take {number}.wav")
     return folder
@@ -136,7 +136,7 @@ def test_one_killed_in_mid_run_costs_nothing(
     assert stderr.splitlines()[-1].split()[:3] == [str(N_TAKES), "0", "0"]
     assert sorted(path.stem for path in out.iterdir()) == sorted(p.stem for p in takes.iterdir())
     for path in out.iterdir():
-        assert len(read_onsets(path)) == 158
+        assert len(read_onsets(path)) == 318
 
 
 @pytest.mark.slow

@@ -22,15 +22,15 @@ from softloc.formats import read_onsets
 from softloc_cli.app import app
 
 RATE_HZ = 44_100
-N_TAKES = 24
+N_TAKES = 12
 
 
 @pytest.fixture(scope="module")
 def takes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with `N_TAKES` recordings of 40 s; enough to be caught at work."""
+    """Folder with `N_TAKES` recordings of two minutes; enough to be caught at work."""
     folder = tmp_path_factory.mktemp("takes")
     first = folder / "take 0.wav"
-    soundfile.write(first, bursts([0.25 + 0.5 * n for n in range(79)], 40.0), RATE_HZ)
+    soundfile.write(first, bursts([0.25 + 0.5 * n for n in range(239)], 120.0), RATE_HZ)
     for number in range(1, N_TAKES):
         os.link(first, folder / f"take {number}.wav")
     return folder
@@ -100,7 +100,7 @@ def test_interrupted(tmp_path: Path, click_model: Path, takes: Path, n_workers: 
     assert 2 <= n_done < N_TAKES
     assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
     for path in out.iterdir():
-        assert len(read_onsets(path)) == 158
+        assert len(read_onsets(path)) == 478
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers as Linux does")

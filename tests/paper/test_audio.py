@@ -25,6 +25,7 @@ from benchmarks.paper.synthetic import RATE_HZ, ensure_corpus
 from benchmarks.paper.windows import FeatureStore, Labels, Windows
 from softloc.audio import read_audio
 from softloc.datasets import Classes
+from softloc.engines import TorchEngine
 from softloc.errors import AnnotationError
 from softloc.events import Corpus, Onset
 from softloc.features import FeatureSettings, LogMel, mel_filterbank
@@ -170,7 +171,8 @@ def test_every_network_of_the_full_runs_can_be_built_and_transcribes() -> None:
                 mel_filterbank(model.settings.features, speed)  # refuses bands without a bin
             rate = model.settings.features.sample_rate_hz
             samples = np.zeros(rate // 2, dtype=np.float32)
-            rows = compute_probabilities(model.log_mel, model.network, [samples])
+            engine = TorchEngine(model.log_mel, model.network)
+            rows = compute_probabilities(engine, [samples])
             n_frames = model.settings.features.grid.n_frames(len(samples))
             assert rows.shape == (len(labels), n_frames)
             assert rows[:, 5:-5].max() < 0.2  # it expects silence
