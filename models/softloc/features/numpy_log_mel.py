@@ -20,6 +20,10 @@ _TILE_FRAMES = 64
 #: Bands whose filters are multiplied with at once; a few neighbours share most of their bins.
 _GROUP_BANDS = 16
 
+#: Multiplications in one product of matrices, at most: OpenBLAS computes so few in one thread, so
+#: the digits are the same whatever the number of threads.
+_PRODUCT_SIZE = 1 << 18
+
 Floats = NDArray[np.float32]
 
 
@@ -71,7 +75,10 @@ class NumpyLogMel:
             np.fft.rfft(windowed[:n], out=spectrum[:n])
             np.abs(spectrum[:n], out=magnitudes[:n])
             for bands, bins, filters in self._groups:
-                result[start : start + n, bands] = magnitudes[:n, bins] @ filters
+                rows = max(1, _PRODUCT_SIZE // max(1, filters.size))
+                for row in range(0, n, rows):
+                    part = magnitudes[row : min(row + rows, n), bins]
+                    result[start + row : start + row + len(part), bands] = part @ filters
         return result
 
 
