@@ -60,7 +60,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     "softness_ms": (0.0, math.inf),
     "event_mass": (0.5, 1e5),
 }
-_MAX_FRAMES_PER_SECOND = 2_000
+_FRAMES_PER_SECOND = (10, 2_000)
 _MAX_STAGES = 64
 _MAX_VALUES_PER_FRAME = 1 << 16
 
@@ -309,11 +309,15 @@ def _parse_settings(header: Mapping[str, Any]) -> ModelSettings:
         softness_ms=_in_bounds("softness_ms", header["softness_ms"]),
         event_mass=_in_bounds("event_mass", header["event_mass"]),
     )
+    n_classes = len(settings.classes)
     most = max((stage.channels * features.n_bands for stage in stages), default=0)
     if len(stages) > _MAX_STAGES or most > _MAX_VALUES_PER_FRAME:
         raise ValueError(f"{len(stages)} stages of up to {most} values a frame are too many")
-    if not features.grid.frame_rate <= _MAX_FRAMES_PER_SECOND:
-        raise ValueError(f"{features.hop_samples} samples are too short a hop")
+    slowest, fastest = _FRAMES_PER_SECOND
+    if not slowest <= features.grid.frame_rate <= fastest:
+        raise ValueError(f"{features.hop_samples} samples are no sensible hop")
+    if not isinstance(header["classes"], list) or len(set(settings.classes)) < n_classes:
+        raise ValueError("the classes are no list of different names")
     for label, note in zip(settings.classes, settings.midi_notes, strict=True):
         _require_class(label, note)
     return settings

@@ -25,10 +25,10 @@ from numpy.typing import ArrayLike
 from softloc.audio import BLOCK_S, Waveform, make_waveform, read_blocks, resample_blocks
 from softloc.decoding import decode_onsets
 from softloc.engines import AUTO, ONNX, Engine, choose_engine
-from softloc.errors import CheckpointError, SettingsError
+from softloc.errors import SettingsError
 from softloc.events import Onset
 from softloc.inference import CHUNK_FRAMES, compute_frames
-from softloc.model_files import ModelSettings, read_model
+from softloc.model_files import ModelSettings, damaged, read_model
 from softloc.spool import EventSpool
 from softloc.streaming import EventReader, TimeOrder, megabytes_per_hour
 from softloc.velocity import VelocityReadOut, set_velocities
@@ -232,8 +232,8 @@ def load(
         file = read_model(model)
         try:
             computing = OnnxEngine(file, n_threads)
-        except ValueError as error:
-            raise CheckpointError(f"{model}: the model file is damaged ({error})") from error
+        except Exception as error:  # ONNX Runtime's own errors have no common base
+            raise damaged(model, error) from error
         return Transcriber(file.settings, computing, file.velocity, file.record)
     # Importing PyTorch takes longer than a song does without it.
     from softloc.checkpoints import load_checkpoint  # noqa: PLC0415
