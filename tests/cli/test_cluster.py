@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ import soundfile
 import worker_sessions
 from clicks import bursts
 from distributed import Client
+from transcribe_process import entries, started, wait_for_lines
 from typer.testing import CliRunner
 
 from softloc.errors import SettingsError, SoftLocError
@@ -88,34 +88,6 @@ def takes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(1, N_TAKES):
         os.link(first, folder / f"take {number}.wav")
     return folder
-
-
-@contextlib.contextmanager
-def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "softloc_cli", "transcribe", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # Tests that run in the background of a script inherit that Ctrl-C is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-    )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def wait_for_lines(log: Path, n_lines: int) -> None:
-    while not log.exists() or log.read_bytes().count(b"\n") < n_lines:
-        time.sleep(0.01)
-
-
-def entries(log: Path) -> list[dict[str, str]]:
-    return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 @pytest.mark.slow

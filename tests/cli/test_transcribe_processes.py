@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import soundfile
 from clicks import bursts
+from transcribe_process import entries, started, wait_for_lines
 from typer.testing import CliRunner
 
 from softloc.formats import read_onsets
@@ -36,41 +35,12 @@ def takes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextlib.contextmanager
-def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """``softloc transcribe`` in a process group of its own, as a shell gives it one."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "softloc_cli", "transcribe", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # Tests that run in the background of a script inherit that Ctrl-C is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-    )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def wait_for_lines(log: Path, n_lines: int) -> None:
-    while not log.exists() or log.read_bytes().count(b"\n") < n_lines:
-        time.sleep(0.01)
-
-
 def wait_until_gone(group: int) -> None:
     """Wait until no process of a group is left."""
     with contextlib.suppress(ProcessLookupError):
         while True:
             os.killpg(group, 0)
             time.sleep(0.01)
-
-
-def entries(log: Path) -> list[dict[str, str]]:
-    return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 def children(process: subprocess.Popen[str]) -> list[int]:
