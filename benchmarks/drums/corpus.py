@@ -32,7 +32,7 @@ import soundfile as sf
 from softloc.errors import AnnotationError, SettingsError
 from softloc.events import Onset
 from softloc.files import atomic_path, sha256_of_files, write_text_atomic
-from softloc.rendering.backing import BackingPack, load_backing
+from softloc.rendering.backing import BackingPack, load_backing, merge_backing
 from softloc.rendering.grooves import Groove, Note, load_grooves, read_notes
 from softloc.rendering.kits import SAMPLE_RATE_HZ, KitPack, load_pack, merge_packs
 from softloc.rendering.mixing import SampleBank
@@ -44,7 +44,7 @@ GROOVE_CREDIT = (
 )
 
 #: Counts up whenever equal seeds give other audio than before.
-RENDERER_VERSION = 7
+RENDERER_VERSION = 8
 
 _SPLIT_NUMBERS = {"train": 0, "valid": 1, "test": 2}
 
@@ -73,7 +73,7 @@ class Packs:
 
 
 def load_packs(
-    kits: Sequence[Path], grooves: Path, settings: CorpusSettings, backing: Path | None = None
+    kits: Sequence[Path], grooves: Path, settings: CorpusSettings, backing: Sequence[Path] = ()
 ) -> Packs:
     """Read the packs and keep one split; raise if nothing is left to play."""
     merged = merge_packs([load_pack(folder) for folder in kits])
@@ -87,7 +87,9 @@ def load_packs(
     played = tuple(g for g in load_grooves(grooves) if g.split == settings.split)
     if not played:
         raise SettingsError(f"{grooves} has no grooves of split {settings.split}")
-    instruments = None if backing is None else load_backing(backing).select(settings.split)
+    instruments = None
+    if backing:
+        instruments = merge_backing(map(load_backing, backing)).select(settings.split)
     return Packs(chosen, played, digests, instruments)
 
 

@@ -79,6 +79,7 @@ _AS_WRITTEN = Manner(
     hats="played",
     timekeeper="played",
     pedal_share=1.0,
+    ghost_share=1.0,
     side_stick_share=0.0,
     brush_share=0.0,
     flam_share=0.0,

@@ -10,7 +10,7 @@ import json
 import shlex
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from softloc.perturb import Noise, PerturbSettings, perturb
 from softloc.training import Observer, TrainingSettings, Validation, fit
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+#: Corpora without drums, beside those with them.
+DRUMLESS = ("drumless", "guitars")
 
 
 class _Printer(Observer):
@@ -67,12 +70,12 @@ def noisy_dataset(
     seed: int,
     classes: str = CLASSES,
     *,
-    backgrounds: Path | None = None,
+    backgrounds: Sequence[Path] = (),
 ) -> Dataset:
     """Join the labels of `noisy_corpus` with their audio, and with recordings without labels."""
     corpus = noisy_corpus(folder, noise_ms, seed)
-    if backgrounds is not None:
-        corpus = _side_by_side(corpus, noisy_corpus(backgrounds, 0.0, seed))
+    if backgrounds:
+        corpus = _side_by_side(corpus, *(noisy_corpus(path, 0.0, seed) for path in backgrounds))
     return build_dataset(corpus, choose_classes(classes, corpus), None, softness_ms)
 
 
@@ -97,12 +100,12 @@ def train_once(
 ) -> dict[str, Any]:
     """Train on ``corpus/train``, choosing weights by ``corpus/valid``, both equally noisy.
 
-    Where there is a ``corpus/drumless``, its recordings are trained on as recordings without
+    Where there are `DRUMLESS` folders, their recordings are trained on as recordings without
     events, and mixed under the others.
     """
     torch.set_num_threads(1)
-    drumless = corpus / "drumless"
-    backgrounds = drumless if drumless.is_dir() and classes == CLASSES else None
+    drumless = [corpus / name for name in DRUMLESS if (corpus / name).is_dir()]
+    backgrounds = drumless if classes == CLASSES else []
     shared = (noise_ms, settings.softness_ms, settings.seed, classes)
     train = noisy_dataset(corpus / "train", *shared, backgrounds=backgrounds)
     valid = noisy_dataset(corpus / "valid", *shared)

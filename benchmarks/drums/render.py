@@ -5,8 +5,8 @@ notes from ``$SOFTLOC_DATA/backing`` where that is there (without it the accompa
 synthesised), and writes ``DIR/audio/*.flac`` (44.1 kHz mono 16 bit), ``DIR/labels.csv`` (file,
 time_s, label, midi_note, velocity), ``DIR/pitched.csv`` (the same of the accompaniment's notes) and
 ``DIR/manifest.json``. A run that was interrupted goes on where it stopped.
-``--kits`` may be given several times: the packs are merged. ``--synthetic-kits 80`` adds kits that
-are synthesised first, into ``DIR/kits``.
+``--kits`` and ``--backing`` may be given several times: the packs are merged.
+``--synthetic-kits 80`` adds kits that are synthesised first, into ``DIR/kits``.
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ def data_folder(name: str, chosen: Path | None = None) -> Path:
     return chosen
 
 
-def backing_folder(chosen: Path | None) -> Path | None:
-    """Folder of the backing pack: the chosen one, ``$SOFTLOC_DATA/backing``, or None.
+def backing_folders(chosen: Sequence[Path]) -> list[Path]:
+    """Folders of the backing packs: the chosen ones, ``$SOFTLOC_DATA/backing``, or none.
 
     Raises
     ------
     SettingsError
         If a folder was chosen that is not there.
     """
-    if chosen is not None:
-        return data_folder("backing", chosen)
+    if chosen:
+        return [data_folder("backing", folder) for folder in chosen]
     root = os.environ.get(DATA_VARIABLE)
     found = Path(root) / "backing" if root else None
-    return found if found is not None and found.is_dir() else None
+    return [found] if found is not None and found.is_dir() else []
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kits,
             data_folder("grooves", options.grooves),
             settings,
-            None if options.no_accompaniment else backing_folder(options.backing),
+            [] if options.no_accompaniment else backing_folders(options.backing),
         )
         render_corpus(
             packs,
@@ -133,7 +133,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--tier-p", action="store_true", help="use kits without a licence file, too"
     )
     parser.add_argument(
-        "--backing", type=Path, help=f"pack of pitched notes (${DATA_VARIABLE}/backing, if there)"
+        "--backing",
+        type=Path,
+        action="append",
+        default=[],
+        help=f"pack of pitched notes (${DATA_VARIABLE}/backing, if there); several are merged",
     )
     shares = AccompanimentSettings()
     parser.add_argument(

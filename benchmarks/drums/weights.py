@@ -1,6 +1,7 @@
 """Make the shipped drum weights again: ``python -m benchmarks.drums.weights NAME -o DIR``.
 
-Renders a corpus from ``$SOFTLOC_DATA`` (unless DIR holds it already), trains on its exact labels,
+Renders a corpus from ``$SOFTLOC_DATA`` and from Debian packages that it fetches (unless DIR holds
+it already: `benchmarks.drums.soundfonts`, `benchmarks.drums.guitars`), trains on its exact labels,
 and scores the result on validation and test kits and on the recordings of
 ``$SOFTLOC_DATA/drums-dev``. Each run adds a line to ``benchmarks/results/drums.jsonl``; ``--ship``
 puts the model into ``pretrained/``. ``--resume`` goes on with a training that was interrupted.
@@ -17,17 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.drums.experiment import RESULTS, append_result, recipe, run_record, train_once
-from benchmarks.drums.render import data_folder
+from benchmarks.drums.guitars import ensure_guitars
+from benchmarks.drums.render import backing_folders, data_folder
 from benchmarks.drums.render import main as render
 from benchmarks.drums.scoring import answer, compare_decodings, tune
+from benchmarks.drums.soundfonts import ensure_pack
 from softloc.files import file_sha256
 from softloc.model_files import FORMAT_VERSION
 from softloc.training import record_path
 
 #: Arguments of the renderer, by folder; the split is train unless it is named.
 CORPORA = {
-    "train": ("--minutes", "720", "--seed", "0", "--synthetic-kits", "160"),
-    "drumless": ("--minutes", "90", "--seed", "1", "--alone", "1", "--accompanied", "0"),
+    "train": ("--minutes", "720", "--seed", "0", "--synthetic-kits", "320"),
+    "drumless": ("--minutes", "60", "--seed", "1", "--alone", "1", "--accompanied", "0"),
     "valid": ("--split", "valid", "--minutes", "40", "--seed", "0"),
     "test": ("--split", "test", "--minutes", "20", "--seed", "0"),
 }
@@ -51,10 +54,7 @@ RECIPES: Mapping[str, Recipe] = {
 def main() -> None:
     """Render what is missing, train, score, record."""
     options = _parse()
-    for name, arguments in CORPORA.items():
-        folder = options.output / name
-        if not (folder / "labels.csv").exists():
-            render([*arguments, "--jobs", "2", "-o", str(folder)])
+    make_corpora(options.output)
     model = options.output / f"{options.name}-{options.seed}.safetensors"
     if not model.exists():
         chosen = RECIPES[options.name]
@@ -74,6 +74,17 @@ def main() -> None:
     print(json.dumps(result["scores"], indent=1))
     if options.ship:
         ship(model, options.output, options.name)
+
+
+def make_corpora(folder: Path) -> None:
+    """Write all of `CORPORA`, and the recorded guitars, below a folder, unless they are there."""
+    ensure_guitars(folder)
+    packs = [*backing_folders([]), ensure_pack(folder)]
+    backing = [argument for pack in packs for argument in ("--backing", str(pack))]
+    for name, arguments in CORPORA.items():
+        corpus = folder / name
+        if not (corpus / "labels.csv").exists():
+            render([*arguments, *backing, "--jobs", "2", "-o", str(corpus)])
 
 
 def score_everywhere(model: Path, corpus: Path) -> dict[str, Any]:
@@ -101,10 +112,21 @@ def ship(model: Path, corpus: Path, name: str) -> None:
     index = json.loads(path.read_text(encoding="utf-8"))
     index[name] = {"file": target.name, "sha256": file_sha256(target), "format": FORMAT_VERSION}
     path.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-    manifest = json.loads((corpus / "train" / "manifest.json").read_text(encoding="utf-8"))
-    sources = {key: manifest[key] for key in ("kits", "instruments")}
-    text = json.dumps(sources, indent=1) + "\n"
+    text = json.dumps(credits_of(corpus), indent=1) + "\n"
     (RESULTS / "credits.json").write_text(text, encoding="utf-8")
+
+
+def credits_of(corpus: Path) -> dict[str, Any]:
+    """Say whose kits and instruments are in what a model is trained on."""
+    names = ("train", "drumless", "guitars")
+    manifests = [
+        json.loads((corpus / name / "manifest.json").read_text(encoding="utf-8")) for name in names
+    ]
+    instruments: dict[tuple[str, str], dict[str, Any]] = {}
+    for manifest in manifests:
+        for row in manifest["instruments"]:
+            instruments.setdefault((row["instrument"], row["licence"]), row)
+    return {"kits": manifests[0]["kits"], "instruments": list(instruments.values())}
 
 
 def _parse() -> argparse.Namespace:

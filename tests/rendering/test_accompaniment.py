@@ -21,7 +21,7 @@ from softloc.rendering.accompaniment import (
     rms,
     run_effects,
 )
-from softloc.rendering.backing import load_backing, play_sample
+from softloc.rendering.backing import load_backing, merge_backing, play_sample
 from softloc.rendering.grooves import load_grooves
 from softloc.rendering.kits import load_pack
 from softloc.rendering.mixing import SampleBank
@@ -293,6 +293,17 @@ def test_roles_are_played_on_what_suits_them(backing):
         assert getattr(draw_voice(rng, "bass", pack), "name", "round_bass") == "round_bass"
         assert getattr(draw_voice(rng, "chords", pack), "name", "square_guitar") == "square_guitar"
         assert not hasattr(draw_voice(rng, "chords", None), "name")
+
+
+def test_packs_are_joined_unless_names_clash(backing, tmp_path, write_backing):
+    pack = load_backing(backing)
+    write_backing(tmp_path)
+    with pytest.raises(AnnotationError, match="two backing packs have an instrument old_piano"):
+        merge_backing([pack, load_backing(tmp_path)])
+    assert merge_backing([pack.select("train"), pack.select("test")]).instruments == (
+        *pack.select("train").instruments,
+        *pack.select("test").instruments,
+    )
 
 
 def test_splits_are_kept_apart(backing):

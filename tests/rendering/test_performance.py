@@ -8,7 +8,7 @@ import pytest
 
 from softloc.errors import AnnotationError, SettingsError
 from softloc.rendering.grooves import Note, load_grooves, read_notes
-from softloc.rendering.patterns import PATTERNS, draw_pattern, draw_roll, draw_scatter
+from softloc.rendering.patterns import PATTERNS, draw_pattern, draw_roll, draw_scatter, draw_single
 from softloc.rendering.performance import (
     Hit,
     Manner,
@@ -23,6 +23,7 @@ PLAIN = Manner(
     hats="played",
     timekeeper="played",
     pedal_share=1.0,
+    ghost_share=1.0,
     side_stick_share=0.0,
     brush_share=0.0,
     flam_share=0.0,
@@ -99,6 +100,33 @@ def test_soft_pedal_notes_can_be_dropped_and_strong_ones_stay(rng):
     assert [hit.velocity for hit in hits] == [110]
     some = play_notes(rng, notes, replace(PLAIN, pedal_share=0.5))
     assert 10 < len(some) < 40
+
+
+def test_ghost_notes_can_be_left_out_and_accents_stay(rng):
+    notes = [Note(0.1 * i, 38, 30) for i in range(50)] + [Note(9.0, 38, 100), Note(9.5, 37, 30)]
+    hits = play_notes(rng, notes, replace(PLAIN, ghost_share=0.0))
+    assert [(hit.articulation, hit.velocity) for hit in hits] == [
+        ("snare", 100),
+        ("side_stick", 30),
+    ]
+    some = play_notes(rng, notes, replace(PLAIN, ghost_share=0.5))
+    assert 10 < len(some) < 40
+
+
+def test_hats_keep_time_far_more_often_than_cymbals():
+    rng = np.random.default_rng(0)
+    counts = Counter()
+    for _ in range(400):
+        counts += labels(play_notes(rng, [Note(0.0, 42, 80), Note(0.5, 51, 80)], draw_manner(rng)))
+    assert 2.0 < counts["HH"] / counts["CY"] < 4.0
+
+
+def test_single_hits_are_of_one_drum_with_silence_between():
+    for seed in range(30):
+        notes = draw_single(np.random.default_rng(seed), 8.0)
+        assert len({note.midi_note for note in notes}) == 1
+        assert notes[0].time_s == 0.0
+        assert np.diff([note.time_s for note in notes]).min(initial=1.0) > 0.3
 
 
 def test_double_triggers_are_one_hit_with_the_louder_velocity():

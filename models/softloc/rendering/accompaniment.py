@@ -69,7 +69,10 @@ _ENGINES: Mapping[str, Mapping[str, float]] = {
 }
 
 #: Share of the players of each role that play a recorded instrument, where there is one.
-_RECORDED = {"bass": 0.5, "chords": 0.45, "pad": 0.0, "riff": 0.45, "melody": 0.3}
+_RECORDED = {"bass": 0.55, "chords": 0.6, "pad": 0.5, "riff": 0.55, "melody": 0.45}
+
+#: Words in the names of recorded instruments that hold long notes.
+_HELD = ("string", "choir", "voice", "pad", "organ", "accordion", "brass")
 
 #: Notes of one timbre are alike within a third of the velocities.
 _VELOCITY_LAYERS = 3
@@ -277,7 +280,11 @@ def draw_voice(
     recorded = rng.random() < _RECORDED[role]
     instruments = [i for i in pack.instruments if _suits(i, role)] if pack else []
     if recorded and instruments:
-        return instruments[int(rng.integers(len(instruments)))]
+        # Families count alike: one sound font holds more instruments than all other recordings.
+        families = sorted({i.family for i in instruments})
+        family = families[int(rng.integers(len(families)))]
+        relatives = [i for i in instruments if i.family == family]
+        return relatives[int(rng.integers(len(relatives)))]
     weights = _ENGINES[role]
     engine = str(rng.choice(list(weights), p=list(weights.values())))
     soft = role == "pad" or (engine == "table" and rng.random() < 0.3)
@@ -549,6 +556,8 @@ def _suits(instrument: Instrument, role: str) -> bool:
         return "bass" in instrument.name
     if role == "chords":
         return "bass" not in instrument.name and "sax" not in instrument.name
+    if role == "pad":
+        return any(word in instrument.name for word in _HELD)
     return role == "riff" or "bass" not in instrument.name
 
 

@@ -11,6 +11,7 @@ Conventions
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -30,7 +31,8 @@ NOTE_START_S = 0.002
 #: Decoded samples that are kept in memory; one takes at most half a megabyte.
 _DECODED_SAMPLES = 96
 
-_COLUMNS = (
+#: Columns that a manifest must have.
+COLUMNS = (
     "path", "instrument", "family", "split", "midi_note", "layer", "licence", "author", "source",
     "tuning_cents",
 )  # fmt: skip
@@ -122,6 +124,22 @@ class BackingPack:
         return BackingPack(tuple(i for i in self.instruments if i.split == split))
 
 
+def merge_backing(packs: Iterable[BackingPack]) -> BackingPack:
+    """Join packs into one.
+
+    Raises
+    ------
+    AnnotationError
+        If two of them have an instrument of the same name.
+    """
+    instruments = tuple(instrument for pack in packs for instrument in pack.instruments)
+    names = [instrument.name for instrument in instruments]
+    for name in names:
+        if names.count(name) > 1:
+            raise AnnotationError(f"two backing packs have an instrument {name}")
+    return BackingPack(instruments)
+
+
 def load_backing(folder: Path) -> BackingPack:
     """Read the manifest of a backing pack.
 
@@ -140,7 +158,7 @@ def load_backing(folder: Path) -> BackingPack:
     AnnotationError
         If the manifest is missing, lacks a column, or a row cannot be used; names file and line.
     """
-    samples = [_read_row(row) for row in read_manifest(Path(folder), _COLUMNS)]
+    samples = [_read_row(row) for row in read_manifest(Path(folder), COLUMNS)]
     samples.sort(key=lambda s: (s.instrument, s.layer, s.pitch, s.name))
     groups = [list(group) for _, group in groupby(samples, lambda s: s.instrument)]
     for group in groups:

@@ -46,7 +46,7 @@ class Beater:
 
 def draw_beater(rng: np.random.Generator) -> Beater:
     """Draw a beater: mostly sticks."""
-    kind = (STICKS, RODS, BRUSHES, MALLETS)[rng.choice(4, p=[0.66, 0.12, 0.19, 0.03])]
+    kind = (STICKS, RODS, BRUSHES, MALLETS)[rng.choice(4, p=[0.61, 0.14, 0.22, 0.03])]
     spread_s = rng.uniform(0.003, 0.008) if kind == RODS else rng.uniform(0.008, 0.03)
     sweeps = kind == BRUSHES and rng.random() < 0.6
     return Beater(

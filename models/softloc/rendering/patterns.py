@@ -1,4 +1,4 @@
-"""Patterns by rule: beats, rolls and scattered hits that the recorded grooves lack.
+"""Patterns by rule: beats, rolls, scattered and single hits that the recorded grooves lack.
 
 Conventions
 -----------
@@ -156,6 +156,46 @@ PATTERNS: tuple[Pattern, ...] = (
         {SNARE: "X..x.gX..x.g", PEDAL: "...x.....x..", KICK: "g.....g....."},
     ),
     Pattern(
+        "brushed swing", 3, (100, 220),
+        {SNARE: "x..x.xx..x.x", PEDAL: "...x.....x..", KICK: "g..o..g..o.."},
+    ),
+    Pattern(
+        "brushed sixteenths", 4, (70, 120),
+        {SNARE: "xggxXggxxggxXggx", KICK: "X.....x.X.....x.", PEDAL: "....o.......o..."},
+    ),
+    Pattern(
+        "brushed waltz", 3, (80, 180),
+        {SNARE: "...x.gx.x", PEDAL: "...x..x..", KICK: "x........"},
+    ),
+    Pattern(
+        "brushed bossa nova", 4, (100, 160),
+        {SNARE: "xxXxxxXxxxxXxxXx", KICK: "X..xX..xX..xX..x", PEDAL: "....x.......x..."},
+    ),
+    Pattern(
+        "backbeat alone", 4, (70, 150), {KICK: "X.....o.X.o.....", SNARE: "....X.......X..."}
+    ),
+    Pattern(
+        "loose eighths", 4, (70, 170),
+        {KICK: "X..o..x.x.x...o.", SNARE: "....X.......X...", OPEN_HAT: "X.x.X.x.X.x.X.x."},
+    ),
+    Pattern(
+        "loose quarters", 4, (80, 180),
+        {KICK: "X..o..x.x.....o.", SNARE: "....X.......X...", OPEN_HAT: "X...X...X...X..."},
+    ),
+    Pattern(
+        "hats and crashes", 4, (90, 170),
+        {KICK: "X.....x.X.x...o.", SNARE: "....X.......X...", CRASH: "X...............",
+         OPEN_HAT: "..x.X.x.X.x.X.x."},
+    ),
+    Pattern(
+        "linear funk", 4, (80, 120),
+        {KICK: "X..x......x..x..", SNARE: "....X..g.g..X...", HAT: ".xx..x.xx.xx..xx"},
+    ),
+    Pattern(
+        "quick hats", 4, (65, 100),
+        {KICK: "X.....X..X......", SNARE: "........X.......", HAT: "x.x.xxx.x.x.xxXx"},
+    ),
+    Pattern(
         "shuffle backbeat", 3, (85, 150),
         {KICK: "X.....X....o", SNARE: "g.gX.gg.gX.g", HAT: "X.xX.xX.xX.x"},
     ),
@@ -288,6 +328,34 @@ def draw_scatter(rng: np.random.Generator, duration_s: float) -> tuple[Note, ...
         for time_s in times_s[times_s < duration_s]:
             notes.append(Note(float(time_s), int(note), int(rng.integers(20, 128))))
     return tuple(sorted(notes, key=lambda note: note.time_s))
+
+
+def draw_single(rng: np.random.Generator, duration_s: float) -> tuple[Note, ...]:
+    """Strike one drum again and again, soft to loud or anyhow, each time into silence."""
+    pool = (
+        KICK,
+        SNARE,
+        SIDE_STICK,
+        HAT,
+        OPEN_HAT,
+        PEDAL,
+        TOM_LO,
+        TOM_MID,
+        TOM_HI,
+        CRASH,
+        RIDE,
+        BELL,
+    )
+    note = pool[int(rng.integers(len(pool)))]
+    gap_s = rng.uniform(0.4, 2.0)
+    times_s = np.arange(0.0, duration_s, gap_s)
+    times_s[1:] += rng.normal(0.0, 0.02 * gap_s, len(times_s) - 1)
+    strengths = np.linspace(*rng.uniform(15.0, 127.0, size=2), len(times_s))
+    strengths = np.clip(strengths + rng.normal(0.0, 8.0, len(times_s)), 8, 127)
+    return tuple(
+        Note(float(time_s), note, int(strength))
+        for time_s, strength in zip(times_s, strengths, strict=True)
+    )
 
 
 def _fit_tempo(bpm: float, bpm_range: tuple[float, float]) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 
 from softloc.errors import SettingsError
 from softloc.rendering.grooves import Groove, Note, read_notes
-from softloc.rendering.patterns import draw_pattern, draw_roll, draw_scatter
+from softloc.rendering.patterns import draw_pattern, draw_roll, draw_scatter, draw_single
 from softloc.vocabulary import OTHER, fold_label
 
 DOUBLE_TRIGGER_S = 0.012
@@ -44,6 +44,9 @@ NOTES: Mapping[str, int] = {
 PERCUSSION = ("tambourine", "cowbell", "clap", "shaker", "stick_click", "perc")
 _PERCUSSION_SHARES = (0.35, 0.1, 0.15, 0.2, 0.1, 0.1)
 HATS = ("closed", "half_open", "open", "pedal")
+
+#: Softer strokes on the snare are ghost notes.
+GHOST_VELOCITY = 45
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +92,19 @@ class PerformanceSettings:
         Shortest and longest section.
     stretch_range : tuple of float
         Tempo factors.
-    pattern_share, scatter_share, roll_share, fill_share : float
-        Sections that are patterns by rule, scattered hits, rolls, or fills of the grooves; the
-        others are beats of the grooves.
+    pattern_share, scatter_share, roll_share, single_share, fill_share : float
+        Sections that are patterns by rule, scattered hits, rolls, one drum struck again and again
+        with silence between, or fills of the grooves; the others are beats of the grooves.
     """
 
     duration_range_s: tuple[float, float] = (20.0, 60.0)
     section_range_s: tuple[float, float] = (6.0, 25.0)
     stretch_range: tuple[float, float] = (0.8, 1.25)
-    pattern_share: float = 0.32
-    scatter_share: float = 0.07
-    roll_share: float = 0.07
-    fill_share: float = 0.14
+    pattern_share: float = 0.36
+    scatter_share: float = 0.05
+    roll_share: float = 0.05
+    single_share: float = 0.04
+    fill_share: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +119,8 @@ class Manner:
     timekeeper : str
         ``played`` as written; or hats and rides change to ``ride``, ``hat``, ``crash`` or ``tom``,
         or swap.
-    pedal_share : float
-        Share of the soft pedal notes that is kept.
+    pedal_share, ghost_share : float
+        Share of the soft pedal notes, and of the ghost notes on the snare, that is kept.
     side_stick_share, brush_share : float
         Share of the snare notes that become side sticks or brush strokes.
     flam_share : float
@@ -132,6 +136,7 @@ class Manner:
     hats: str
     timekeeper: str
     pedal_share: float
+    ghost_share: float
     side_stick_share: float
     brush_share: float
     flam_share: float
@@ -215,9 +220,11 @@ def draw_manner(rng: np.random.Generator) -> Manner:
     timekeepers = ("played", "ride", "hat", "crash", "tom", "swap")
     brushes = rng.random() < 0.08
     return Manner(
-        hats=hats[rng.choice(6, p=[0.31, 0.08, 0.2, 0.19, 0.15, 0.07])],
-        timekeeper=timekeepers[rng.choice(6, p=[0.52, 0.13, 0.18, 0.05, 0.03, 0.09])],
+        hats=hats[rng.choice(6, p=[0.3, 0.09, 0.22, 0.2, 0.15, 0.04])],
+        # The grooves ride more than most drummers do: hats keep time five times as often as metal.
+        timekeeper=timekeepers[rng.choice(6, p=[0.4, 0.07, 0.44, 0.03, 0.02, 0.04])],
         pedal_share=float(rng.choice([0.0, 0.15, 0.4, 1.0], p=[0.35, 0.3, 0.2, 0.15])),
+        ghost_share=float(rng.choice([0.0, 0.4, 1.0], p=[0.3, 0.2, 0.5])),
         side_stick_share=float(rng.choice([0.0, 0.2, 1.0], p=[0.82, 0.06, 0.12])),
         brush_share=0.9 if brushes else 0.0,
         flam_share=float(rng.choice([0.0, 0.04, 0.15], p=[0.7, 0.2, 0.1])),
@@ -250,10 +257,16 @@ def play_notes(rng: np.random.Generator, notes: Sequence[Note], manner: Manner) 
     for note in notes:
         articulation = ARTICULATIONS.get(note.midi_note)
         # Every note takes the same draws, so that one decision does not shift all later ones.
-        chance, mix, flam, lead = rng.random(4)
+        chance, mix, flam, lead, ghost = rng.random(5)
         if articulation is None:
             continue
         if articulation == "pedal" and note.velocity < 90 and chance >= manner.pedal_share:
+            continue
+        if (
+            articulation == "snare"
+            and note.velocity < GHOST_VELOCITY
+            and ghost >= manner.ghost_share
+        ):
             continue
         articulation = _timekeeper(articulation, manner.timekeeper)
         if articulation in HATS and manner.hats == "silent":
@@ -298,11 +311,10 @@ def _draw_section(
         (settings.pattern_share, "pattern"),
         (settings.scatter_share, "scatter"),
         (settings.roll_share, "roll"),
+        (settings.single_share, "single"),
     ):
         if chance < share:
-            if name == "pattern":
-                return name, draw_pattern(rng, bpm * 2 ** rng.normal(0.0, 0.1), duration_s)
-            return name, draw_scatter(rng, duration_s) if name == "scatter" else draw_roll(rng)
+            return name, _draw_by_rule(rng, name, bpm, duration_s)
         chance -= share
     fills = [groove for groove in grooves if groove.is_fill]
     beats = [groove for groove in grooves if not groove.is_fill]
@@ -311,6 +323,16 @@ def _draw_section(
     slowest, fastest = settings.stretch_range
     factor = float(np.clip(bpm / groove.bpm * rng.uniform(0.9, 1.1), slowest, fastest))
     return groove.groove_id, _cut(rng, notes_of(groove), duration_s, factor)
+
+
+def _draw_by_rule(
+    rng: np.random.Generator, name: str, bpm: float, duration_s: float
+) -> tuple[Note, ...]:
+    if name == "pattern":
+        return draw_pattern(rng, bpm * 2 ** rng.normal(0.0, 0.1), duration_s)
+    if name == "roll":
+        return draw_roll(rng)
+    return draw_scatter(rng, duration_s) if name == "scatter" else draw_single(rng, duration_s)
 
 
 def _cut(
