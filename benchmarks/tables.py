@@ -128,8 +128,8 @@ def timing_table(model: str) -> str:
 
 def ablation_table() -> str:
     """One change at a time, equal steps."""
-    sets = ("valid_kits", "dev_drums")
-    header = ("", "seed", "corpus", "steps", *(SET_NAMES[name] for name in sets))
+    sets = ("valid_kits", "dev_drums", "dev_mixes")
+    header = ("", "seed", "corpus", "steps", "windows", *(SET_NAMES[name] for name in sets))
     rows = []
     for run in _lines("ablation.jsonl"):
         cells = [
@@ -137,7 +137,9 @@ def ablation_table() -> str:
             for name in sets
         ]
         corpus = f"renderer {run['corpus']['renderer_version']}"
-        rows.append((run["title"], str(run["seed"]), corpus, str(run["steps"]), *cells))
+        settings = run["settings"]
+        windows = f"{settings['batch_size']} × {settings['window_s']:g} s"
+        rows.append((run["title"], str(run["seed"]), corpus, str(run["steps"]), windows, *cells))
     return _table(header, rows)
 
 

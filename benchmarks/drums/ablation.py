@@ -31,25 +31,38 @@ class Variant:
     title : str
         What the table says of it.
     shape : Mapping of str to object
-        Fields of `softloc.network.NetworkSettings`, over those of size ``large``.
+        Fields of `softloc.network.NetworkSettings`, over those of the size.
     training : Mapping of str to object
         Fields of `softloc.training.TrainingSettings`, over those of `recipe`.
+    size : str
+        Name of the size that is changed.
     """
 
     title: str
     shape: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    size: str = "large"
+
+
+def _windows(batch_size: int, window_s: float) -> Variant:
+    """The small network on windows of another length, as much audio a step."""
+    training = {
+        "batch_size": batch_size,
+        "window_s": window_s,
+        "validations": 3,
+        "max_validation_s": 2_400.0,
+    }
+    return Variant("`small`", {}, training, "small")
 
 
 VARIANTS: Mapping[str, Variant] = {
     "base": Variant("LSTM read at once", {"lstm_delay_frames": 0}),
     "delay5": Variant("LSTM read 50 ms later", {"lstm_delay_frames": 5}),
     "delay10": Variant("LSTM read 100 ms later", {"lstm_delay_frames": 10}),
-    "long-windows": Variant(
-        "100 ms later, 4 windows of 6 s",
-        {"lstm_delay_frames": 10},
-        {"batch_size": 4, "window_s": 6.0},
-    ),
+    "windows-6s": _windows(4, 6.0),
+    "windows-3s": _windows(8, 3.0),
+    "windows-1.5s": _windows(16, 1.5),
+    "windows-0.8s": _windows(30, 0.8),
     "softness20": Variant(
         "100 ms later, softness 20 ms", {"lstm_delay_frames": 10}, {"softness_ms": 20.0}
     ),
@@ -72,8 +85,8 @@ def main() -> None:
 
 def variant_size(variant: Variant) -> Size:
     """Features and network of a variant."""
-    large = SIZES["large"]
-    return replace(large, shape=replace(large.shape, **variant.shape))
+    base = SIZES[variant.size]
+    return replace(base, shape=replace(base.shape, **variant.shape))
 
 
 def describe(options: argparse.Namespace, variant: Variant) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from softloc.training import record_path
 
 #: Arguments of the renderer, by folder; the split is train unless it is named.
 CORPORA = {
-    "train": ("--minutes", "720", "--seed", "0", "--synthetic-kits", "320"),
+    "train": ("--minutes", "1000", "--seed", "0", "--synthetic-kits", "320"),
     "drumless": ("--minutes", "60", "--seed", "1", "--alone", "1", "--accompanied", "0"),
     "valid": ("--split", "valid", "--minutes", "40", "--seed", "0"),
     "test": ("--split", "test", "--minutes", "20", "--seed", "0"),
