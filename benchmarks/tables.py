@@ -475,7 +475,14 @@ def kits_table() -> str:
 
 def instruments_table() -> str:
     """List whose pitched samples the shipped models were trained on."""
-    return _credits("instrument", _load("credits.json")["instruments"])
+    recorded = _load("credits.json")["instruments"]
+    sources = [row | {"instrument": _soundfont_or_name(row["instrument"])} for row in recorded]
+    return _credits("instrument", sources)
+
+
+def _soundfont_or_name(instrument: str) -> str:
+    """Name the instruments of a sound font together: they are all of General MIDI."""
+    return "112 programs of Fluid R3" if instrument.startswith("gm_") else instrument
 
 
 def _credits(what: str, sources: Iterable[Mapping[str, str]]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.drums.pictures import choose_stretches
 from benchmarks.drums.velocity import Found, score
 from benchmarks.peak_picking import PeakSettings, pick_peaks, tune_peaks
 from benchmarks.tables import PAGES, TABLES, replace_table
@@ -72,3 +73,18 @@ def test_tables_agree_with_the_results(page: Path) -> None:
     assert any(f"<!-- {name} -->" in text for name in TABLES)
     for name, make in TABLES.items():
         assert replace_table(text, name, make) == text, f"run python -m benchmarks.tables: {name}"
+
+
+def test_stretches_hold_the_labels_of_their_seconds(tmp_path):
+    rows = ["file,time_s,label", "a.flac,0.5,KD", "a.flac,3.0,SD", "a.flac,9.0,HH", "b.flac,,"]
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    starts = set()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        (stretch,) = choose_stretches(tmp_path / "labels.csv", "real", 5, rng)
+        assert stretch.path == tmp_path / "a.flac"
+        starts.add(stretch.start_s)
+        inside = [o.time_s - stretch.start_s for o in stretch.onsets]
+        assert inside
+        assert all(0.0 <= time_s < 4.0 for time_s in inside)
+    assert len(starts) > 1

@@ -45,7 +45,7 @@ class Variant:
 
 
 def _windows(batch_size: int, window_s: float) -> Variant:
-    """The small network on windows of another length, as much audio a step."""
+    """Train the small network on windows of another length, as much audio a step."""
     training = {
         "batch_size": batch_size,
         "window_s": window_s,
