@@ -29,6 +29,8 @@ from softloc.formats import read_corpus
 _RATE_HZ = 44_100
 _HOP = 441
 _STRETCH_S = 4.0
+#: Before the first label of a stretch, and after the last of a recording.
+_MARGIN_S = 0.2
 _N_BANDS = 80
 
 #: Where the labels of a class are drawn (band), and in which colour.
@@ -74,9 +76,9 @@ def choose_stretches(
     stretches = []
     for index in rng.permutation(len(named))[:count]:
         onsets = corpus.recordings[named[index]]
-        latest = max(0.0, max(onset.time_s for onset in onsets) - _STRETCH_S)
-        first = onsets[int(rng.integers(len(onsets)))].time_s
-        start_s = max(0.0, min(first - 0.2, latest))
+        latest_s = max(onset.time_s for onset in onsets) + _MARGIN_S - _STRETCH_S
+        first_s = onsets[int(rng.integers(len(onsets)))].time_s - _MARGIN_S
+        start_s = max(0.0, min(first_s, latest_s))
         inside = tuple(o for o in onsets if start_s <= o.time_s < start_s + _STRETCH_S)
         stretches.append(Stretch(source, corpus.root / named[index], start_s, inside))
     return stretches
