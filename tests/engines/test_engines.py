@@ -69,10 +69,14 @@ def make_model(features: FeatureSettings, shape: NetworkSettings) -> Checkpoint:
     return Checkpoint(model, log_mel, network.eval(), velocity=velocity)
 
 
+def file_of(model: Checkpoint) -> ModelFile:
+    return ModelFile(model.settings, tensors_of(model))
+
+
 def both_engines(model: Checkpoint) -> tuple[Engine, Engine]:
     weight = None if model.velocity is None else model.velocity.weight
-    file = ModelFile(model.settings, tensors_of(model))
-    return TorchEngine(model.log_mel, model.network, weight), onnx_engine.OnnxEngine(file)
+    engine = onnx_engine.OnnxEngine(file_of(model))
+    return TorchEngine(model.log_mel, model.network, weight), engine
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -110,6 +114,47 @@ def test_any_cut_gives_the_same_logits(rng: np.random.Generator) -> None:
     for block, chunk_frames in ((7_001, 50), (60_000, 1), (441, 23)):
         pieces = (samples[i : i + block] for i in range(0, len(samples), block))
         np.testing.assert_allclose(compute_logits(engine, pieces, chunk_frames), whole, atol=1e-4)
+
+
+def test_the_answer_does_not_depend_on_the_number_of_threads(rng: np.random.Generator) -> None:
+    size = SIZES["large"]
+    file = file_of(make_model(size.features, size.network(2)))
+    samples = rng.normal(0, 0.1, size=60_000).astype(np.float32)
+    alone, *several = (
+        compute_logits(onnx_engine.OnnxEngine(file, n_threads), [samples], 50)
+        for n_threads in (1, 2, 3)
+    )
+    for logits in several:
+        np.testing.assert_allclose(logits, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("asked", "variable", "expected"),
+    [
+        (None, None, 1),
+        (None, "3", 3),
+        (None, "2,4", 2),
+        (None, "0", 1),
+        (None, "many", 1),
+        (2, "3", 2),
+        (1, None, 1),
+    ],
+)
+def test_one_thread_computes_unless_more_are_asked_for(
+    asked: int | None, variable: str | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if variable is None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    opened = []
+
+    def session(_graph: bytes, options: Any, **_: Any) -> None:
+        opened.append(options.intra_op_num_threads)
+
+    monkeypatch.setattr(onnx_engine.onnxruntime, "InferenceSession", session)
+    onnx_engine.OnnxEngine(file_of(make_click_model()), asked)
+    assert opened == [expected, expected]
 
 
 def events_by_class(onsets: Sequence[softloc.Onset]) -> list[softloc.Onset]:

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from softloc.engines.choice import default_threads
 from softloc.engines.interface import Encoded
 from softloc.engines.onnx_graphs import STATE, Weights, convolution_graph, memory_graph
 from softloc.features import (
@@ -35,7 +36,8 @@ class OnnxEngine:
     model : ModelFile
         As from `softloc.model_files.read_model`.
     n_threads : int or None
-        Threads to compute with; None leaves that to ONNX Runtime.
+        Threads to compute with; None takes `softloc.engines.choice.default_threads`. The answer
+        does not depend on it.
 
     Raises
     ------
@@ -103,8 +105,7 @@ class OnnxEngine:
 def _open(graph: bytes, n_threads: int | None) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
-    if n_threads is not None:
-        options.intra_op_num_threads = n_threads
+    options.intra_op_num_threads = default_threads() if n_threads is None else n_threads
     # Threads that spin while they wait take the cores from whoever has work to do.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
