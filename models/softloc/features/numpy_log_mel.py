@@ -96,19 +96,21 @@ class NumpyLogMel:
                 out[row : row + len(part), bands] = part @ filters
 
 
-def compress_magnitudes(magnitudes: Floats) -> Floats:
+def compress_magnitudes(magnitudes: Floats, out: Floats | None = None) -> Floats:
     """Band magnitudes (1 + n, n_bands) to features (n, 2, n_bands), as `compress` does in torch."""
-    log_mel = np.log1p(np.float32(LOG_GAIN) * magnitudes)
-    features = np.empty((len(log_mel) - 1, 2, log_mel.shape[1]), np.float32)
-    features[:, 0] = log_mel[1:]
-    np.subtract(log_mel[1:], log_mel[:-1], out=features[:, 1])
-    return features
+    log_mel = np.multiply(magnitudes, np.float32(LOG_GAIN))
+    np.log1p(log_mel, out=log_mel)
+    if out is None:
+        out = np.empty((len(log_mel) - 1, 2, log_mel.shape[1]), np.float32)
+    out[:, 0] = log_mel[1:]
+    np.subtract(log_mel[1:], log_mel[:-1], out=out[:, 1])
+    return out
 
 
 def magnitude_levels(magnitudes: Floats) -> Floats:
     """Band magnitudes to levels in neper, as `band_levels` gives for their features."""
-    levels: Floats = np.log(magnitudes + np.float32(LEVEL_FLOOR))
-    return levels
+    levels = np.add(magnitudes, np.float32(LEVEL_FLOOR))
+    return np.log(levels, out=levels)
 
 
 def _group(filterbank: Floats, first: int, end: int) -> tuple[slice, slice, Floats]:
