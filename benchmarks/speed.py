@@ -253,8 +253,13 @@ def _torch_stages(model: str, recordings: Sequence[Samples]) -> dict[str, Callab
     chunks = chunks_of(engine, recordings)
     with torch.inference_mode():
         features = [engine.compute_features(torch.from_numpy(chunk)) for chunk in chunks]
+        levels = [part[0, :, 0] for part in features]
+        n_context = 2 * engine.network.look_back_frames
+        features = [
+            torch.cat((before[:, -n_context:], part), dim=1)
+            for before, part in zip([features[0], *features], features, strict=False)
+        ]
         encoded = [checkpoint.network.encode(part) for part in features]
-    levels = [part[0, :, 0] for part in features]
     weights = torch.zeros(len(checkpoint.settings.classes), checkpoint.settings.features.n_bands)
 
     def infer(function: Callable[[], object]) -> Callable[[], object]:
@@ -277,6 +282,11 @@ def _onnx_stages(model: str, recordings: Sequence[Samples]) -> dict[str, Callabl
     chunks = chunks_of(engine, recordings)
     magnitudes = [log_mel.band_magnitudes(chunk) for chunk in chunks]
     features = [compress_magnitudes(part) for part in magnitudes]
+    n_context = 2 * engine.network.look_back_frames
+    features = [
+        np.concatenate((before[-n_context:], part))
+        for before, part in zip([features[0], *features], features, strict=False)
+    ]
     encoded = [engine.convolve(part) for part in features]
     weights = np.zeros((len(file.settings.classes), file.settings.features.n_bands), np.float32)
     return {
