@@ -622,6 +622,32 @@ def latency_table() -> str:
     return _table(header, rows)
 
 
+def stream_ways_table() -> str:
+    """Ways to compute a stream that were weighed."""
+    record = _load("stream_ways.json")
+    rows = [
+        (f"transform of a frame, {way}", f"{cost:.1f}", "")
+        for way, cost in record["transforms_us_per_frame"].items()
+    ]
+    by_step, by_call = record["convolutions_us_per_frame"], record["calls_us"]
+    for step, ways in by_step["drums"].items():
+        rows += [
+            (
+                f"convolutions of a frame, {step} at once, {way}",
+                *(f"{by_step[model][step][way]:.1f}" for model in ("drums", "drums-small")),
+            )
+            for way in ways
+        ]
+    rows += [
+        (
+            f"a call of LSTM and dense layers, {way}",
+            *(f"{by_call[model][way]:.1f}" for model in ("drums", "drums-small")),
+        )
+        for way in by_call["drums"]
+    ]
+    return _table(("processor time, µs", "`drums`", "`drums-small`"), rows)
+
+
 def fuzz_table() -> str:
     """Damaged files given to each reader, all campaigns together."""
     counted = ("inputs", "read", "refused", "crashes", "hangs", "over_memory")
@@ -693,6 +719,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "reading": reading_table,
     "length": length_table,
     "latency": latency_table,
+    "stream_ways": stream_ways_table,
     "speed": speed_table,
     "stages": stages_table,
     "engines": engines_table,

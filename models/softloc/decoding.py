@@ -354,8 +354,9 @@ class _Search:
         self._seed = seed
         self._scale = 1.0 / (4.0 * softness_frames**2)
         self.reach_frames = math.ceil(math.sqrt(_REACH / self._scale))
-        lags = np.arange(-self.reach_frames, self.reach_frames + 1, dtype=np.float64)
-        self._kernel = np.exp(-self._scale * lags**2)
+        lags = np.arange(-self.reach_frames, self.reach_frames + 2, dtype=np.float64)
+        self._lags = lags  # of the frames that a point reaches, from the one before it
+        self._kernel = np.exp(-self._scale * lags[:-1] ** 2)
         self.unexplained: History[np.float64] = History(np.float64)
         self._n_heard = self._lower = 0
 
@@ -366,7 +367,8 @@ class _Search:
         self._lower = lower
         self.unexplained.append_zeros(max(0, known + reach - self.unexplained.end))
         if start < known:
-            added = np.convolve(mass.view(start, known), self._kernel)
+            # The kernel is symmetric: this is a convolution, too.
+            added = np.correlate(mass.view(start, known), self._kernel, "full")
             first = max(start - reach, self.unexplained.first)
             self.unexplained.view(first, known + reach)[:] += added[first - start + reach :]
         self._n_heard = known
@@ -428,10 +430,16 @@ class _Search:
 
     def _change(self, point: float, sign: float) -> None:
         """Add or take away what a point explains."""
-        start = max(self.unexplained.first, math.floor(point) - self.reach_frames)
-        end = min(self.unexplained.end, math.ceil(point) + self.reach_frames + 1)
-        distance = np.arange(start, end) - point
-        self.unexplained.view(start, end)[:] += sign * np.exp(-self._scale * distance**2)
+        before = math.floor(point)
+        distance = self._lags - (point - before)
+        explained = np.exp(-self._scale * distance * distance)
+        start, end = before - self.reach_frames, before + self.reach_frames + 2
+        first, last = max(start, self.unexplained.first), min(end, self.unexplained.end)
+        kept = self.unexplained.view(first, last)
+        if sign > 0.0:
+            kept += explained[first - start : last - start]
+        else:
+            kept -= explained[first - start : last - start]
 
 
 def _equal_shares(run: Floats, start: int) -> _Shares:

@@ -228,6 +228,33 @@ def test_wrong_use_is_named(
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 
+@pytest.mark.slow
+def test_a_scheduler_that_dies_ends_the_run(tmp_path: Path) -> None:
+    """Even while it has no workers."""
+    file = tmp_path / "scheduler.json"
+    options = (
+        "--scheduler-file",
+        str(file),
+        "--no-dashboard",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with process:
+        while not file.exists():
+            time.sleep(0.05)
+        dying = threading.Timer(0.5, process.kill)
+        dying.start()
+        with pytest.raises(SoftLocError, match="the cluster has gone; give the same command again"):
+            run_jobs(str(file), tmp_path, ["a"], worker_sessions.fail_unforeseen)
+
+
 @contextlib.contextmanager
 def listening(answer: bytes) -> Iterator[str]:
     """Address of a server that is not of Dask; it says one thing to everybody."""

@@ -36,6 +36,7 @@ from softloc.inference import compute_frames, compute_logits
 from softloc.model_files import ModelFile, ModelSettings, default_notes, pretrained_index
 from softloc.network import NetworkSettings, OnsetNetwork
 from softloc.presets import SIZES
+from softloc.streaming import FrameReader
 from softloc.velocity import VelocityReadOut
 
 onnx_engine = pytest.importorskip(
@@ -179,6 +180,32 @@ def test_shipped_models_give_the_same_events(model: str) -> None:
     found = softloc.load(model, "cpu", "onnx").transcribe(samples, rate_hz)
     assert len(expected) > 20
     assert_same_events(found, expected)
+
+
+def test_no_frame_is_transformed_or_remembered_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream of four frames at a time costs what its frames cost, not what they depend on."""
+    size = SIZES["small"]
+    shape = size.network(2)
+    engine = onnx_engine.OnnxEngine(file_of(make_model(size.features, shape)))
+    counts = {"transformed": 0, "remembered": 0}
+    transform, remember = engine._log_mel._transform, engine._remember
+
+    def counting_transform(frames: np.ndarray, out: np.ndarray) -> None:
+        counts["transformed"] += len(frames)
+        transform(frames, out)
+
+    def counting_remember(values: np.ndarray, *rest: Any) -> Any:
+        counts["remembered"] += len(values)
+        return remember(values, *rest)
+
+    monkeypatch.setattr(engine._log_mel, "_transform", counting_transform)
+    monkeypatch.setattr(engine, "_remember", counting_remember)
+    reader = FrameReader(engine, step_frames=4)
+    for _ in range(100):
+        reader.push(np.zeros(4 * size.features.hop_samples, np.float32))
+    n_frames = 400 + size.features.lead_in_frames + shape.look_back_frames
+    assert 390 < counts["remembered"] < n_frames
+    assert counts["remembered"] < counts["transformed"] < n_frames
 
 
 @pytest.mark.data
