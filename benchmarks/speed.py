@@ -189,6 +189,8 @@ def measure_processes(
 def run_process(command: Sequence[str], checkout: Path) -> Cost:
     """Run a command to its end and ask the system what it took."""
     environment = {**os.environ, "PYTHONPATH": f"{checkout}{os.pathsep}{checkout / 'models'}"}
+    # An installation has its modules compiled; here the first round compiles them.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     result = subprocess.run(  # noqa: S603 - our own commands, or the user's
         [sys.executable, "-S", "-c", _RUNNER, *command],
         env=environment,
