@@ -27,9 +27,8 @@ from numpy.typing import NDArray
 
 from benchmarks.speed import machine, time_all
 from softloc.engines import OnnxEngine
-from softloc.engines.onnx_engine import ANSWERED, STATE
 from softloc.engines.onnx_file import GraphWriter
-from softloc.engines.onnx_graphs import Weights, _convolution, encoded_width
+from softloc.engines.onnx_graphs import ANSWERED, STATE, Weights, _convolution, encoded_width
 from softloc.features.transforms import numpy_transform, real_transform
 from softloc.model_files import ModelFile, read_model
 from softloc.network import NetworkSettings, band_padding, bands_after, input_shape
@@ -106,8 +105,8 @@ def convolutions(file: ModelFile, step_frames: int) -> dict[str, Callable[[], ob
     shape, weights = file.settings.network, Weights(file.part("network"))
     engine, keeping = OnnxEngine(file, n_threads=1), open_graph(keeping_graph(shape, weights))
     context = 2 * shape.look_back_frames
-    features = np.random.default_rng(0).normal(size=(context + N_FRAMES, 2, shape.n_bands))
-    features = features.astype(np.float32)
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(context + N_FRAMES, 2, shape.n_bands)).astype(np.float32)
     starts = range(0, N_FRAMES, step_frames)
 
     def again() -> Floats:

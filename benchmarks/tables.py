@@ -625,7 +625,7 @@ def latency_table() -> str:
 def stream_ways_table() -> str:
     """Ways to compute a stream that were weighed."""
     record = _load("stream_ways.json")
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (f"transform of a frame, {way}", f"{cost:.1f}", "")
         for way, cost in record["transforms_us_per_frame"].items()
     ]

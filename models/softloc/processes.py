@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
 from softloc.errors import SettingsError
 
@@ -110,7 +111,7 @@ def join_team(device: str) -> Iterator[Team]:
     if kind == "cuda":
         torch.cuda.set_device(device)
     try:
-        store, rank, size = next(distributed.rendezvous("env://", timeout=_MEETING))
+        store, rank, size = next(rendezvous("env://", timeout=_MEETING))
         store.set_timeout(_PATIENCE)
         distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo",
