@@ -78,6 +78,10 @@ LIBROSA = (
 )
 #: What a start cannot do without: the interpreter, arrays, decoder, resampler, network.
 LIBRARIES = "import numpy, onnxruntime, soundfile, soxr"
+#: The same with what parses a command line, and a command that does nothing.
+COMMAND_LINE = (
+    f"{LIBRARIES}, typer\ndef nothing(files: list[str]) -> None: pass\ntyper.run(nothing)\n"
+)
 
 # A child begins with the memory of its parent, so what is measured is started by a small process.
 _RUNNER = (
@@ -151,6 +155,7 @@ def whole_processes(
         "python": [python, "-c", "pass"],
         IMPORT_TORCH: [python, "-c", IMPORT_TORCH],
         "import of the libraries": [python, "-c", LIBRARIES],
+        "import of the libraries, and Typer": [python, "-c", COMMAND_LINE, "a.wav"],
         "softloc --help": [python, "-m", "softloc_cli", "--help"],
         "librosa onsets": [python, "-c", LIBROSA, *names],
     }

@@ -531,6 +531,7 @@ def speed_table() -> str:
         "before: drums": "13 recordings, before this was measured",
         "librosa onsets": "librosa, onsets without classes, 13 recordings",
         "softloc --help": "`softloc --help`",
+        "import of the libraries, and Typer": "the imports below, and an empty Typer command",
         "import of the libraries": "import of NumPy, ONNX Runtime, soundfile, soxr",
         "python": "Python alone",
     }
