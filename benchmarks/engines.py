@@ -5,7 +5,8 @@ drums alone in ``$SOFTLOC_DATA/drums-dev`` (least of several runs, in turn), the
 first answer in a process that has all libraries imported, and F1 where the numbers differ. All get
 the same features. *int8* is ONNX Runtime's static quantisation of the convolutions, calibrated on
 the four mixes; *NumPy* computes the LSTM step by step with its matrix products. Transforms are
-those of all frames of the recordings, in tiles; imports are of whole processes, less Python's own.
+those of all frames of the recordings, in tiles (*softloc*: SciPy's code without importing SciPy);
+imports are of whole processes, less Python's own.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from softloc.checkpoints import load_checkpoint
 from softloc.engines import OnnxEngine
 from softloc.engines.onnx_graphs import Weights, convolution_graph
 from softloc.features import NumpyLogMel, compress_magnitudes
+from softloc.features.transforms import real_transform
 from softloc.model_files import ModelFile, read_model
 from softloc.pipeline import Transcriber
 
@@ -101,7 +103,9 @@ def _transforms(size: int) -> dict[str, Callable[[], object]]:
     """Real transforms of a tile of frames by several libraries."""
     frames = np.random.default_rng(0).normal(size=(TILE_FRAMES, size)).astype(np.float32)
     tensor = torch.from_numpy(frames)
+    transform, out = real_transform(), np.empty((TILE_FRAMES, size // 2 + 1), np.complex64)
     return {
+        "softloc": lambda: transform(frames, out),
         "numpy": lambda: np.fft.rfft(frames),
         "scipy": lambda: scipy.fft.rfft(frames),
         "torch": lambda: torch.fft.rfft(tensor),

@@ -39,7 +39,7 @@ from softloc.network import OnsetNetwork
 from softloc.presets import get_size
 from softloc_cli.batches import Batch, Existing, Shard
 from softloc_cli.batches import _hash as shard_hash
-from softloc_cli.cluster import Cluster
+from softloc_cli.cluster import Cluster, Run
 from softloc_cli.inputs import Item, find_items
 from softloc_cli.outputs import Job, Naming, Target
 from softloc_cli.recordings import Outcome, Recipe, Session
@@ -67,7 +67,7 @@ RECIPE = Recipe(
 )  # fmt: skip
 
 
-def no_work(_run: str, _recipe: Recipe, _job: Job, _owner: str) -> Outcome:
+def no_work(_run: Run, _recipe: Recipe, _job: Job, _owner: str) -> Outcome:
     """Do nothing: what is left is the cluster's own work."""
     return Outcome()
 

@@ -78,6 +78,10 @@ LIBROSA = (
 )
 #: What a start cannot do without: the interpreter, arrays, decoder, resampler, network.
 LIBRARIES = "import numpy, onnxruntime, soundfile, soxr"
+#: The same with what parses a command line, and a command that does nothing.
+COMMAND_LINE = (
+    f"{LIBRARIES}, typer\ndef nothing(files: list[str]) -> None: pass\ntyper.run(nothing)\n"
+)
 
 # A child begins with the memory of its parent, so what is measured is started by a small process.
 _RUNNER = (
@@ -151,6 +155,7 @@ def whole_processes(
         "python": [python, "-c", "pass"],
         IMPORT_TORCH: [python, "-c", IMPORT_TORCH],
         "import of the libraries": [python, "-c", LIBRARIES],
+        "import of the libraries, and Typer": [python, "-c", COMMAND_LINE, "a.wav"],
         "softloc --help": [python, "-m", "softloc_cli", "--help"],
         "librosa onsets": [python, "-c", LIBROSA, *names],
     }
@@ -189,6 +194,8 @@ def measure_processes(
 def run_process(command: Sequence[str], checkout: Path) -> Cost:
     """Run a command to its end and ask the system what it took."""
     environment = {**os.environ, "PYTHONPATH": f"{checkout}{os.pathsep}{checkout / 'models'}"}
+    # An installation has its modules compiled; here the first round compiles them.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     result = subprocess.run(  # noqa: S603 - our own commands, or the user's
         [sys.executable, "-S", "-c", _RUNNER, *command],
         env=environment,
@@ -253,8 +260,13 @@ def _torch_stages(model: str, recordings: Sequence[Samples]) -> dict[str, Callab
     chunks = chunks_of(engine, recordings)
     with torch.inference_mode():
         features = [engine.compute_features(torch.from_numpy(chunk)) for chunk in chunks]
+        levels = [part[0, :, 0] for part in features]
+        n_context = 2 * engine.network.look_back_frames
+        features = [
+            torch.cat((before[:, -n_context:], part), dim=1)
+            for before, part in zip([features[0], *features], features, strict=False)
+        ]
         encoded = [checkpoint.network.encode(part) for part in features]
-    levels = [part[0, :, 0] for part in features]
     weights = torch.zeros(len(checkpoint.settings.classes), checkpoint.settings.features.n_bands)
 
     def infer(function: Callable[[], object]) -> Callable[[], object]:
@@ -277,6 +289,11 @@ def _onnx_stages(model: str, recordings: Sequence[Samples]) -> dict[str, Callabl
     chunks = chunks_of(engine, recordings)
     magnitudes = [log_mel.band_magnitudes(chunk) for chunk in chunks]
     features = [compress_magnitudes(part) for part in magnitudes]
+    n_context = 2 * engine.network.look_back_frames
+    features = [
+        np.concatenate((before[-n_context:], part))
+        for before, part in zip([features[0], *features], features, strict=False)
+    ]
     encoded = [engine.convolve(part) for part in features]
     weights = np.zeros((len(file.settings.classes), file.settings.features.n_bands), np.float32)
     return {

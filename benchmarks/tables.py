@@ -540,6 +540,7 @@ def speed_table() -> str:
         "before: drums": "13 recordings, before this was measured",
         "librosa onsets": "librosa, onsets without classes, 13 recordings",
         "softloc --help": "`softloc --help`",
+        "import of the libraries, and Typer": "the imports below, and an empty Typer command",
         "import of the libraries": "import of NumPy, ONNX Runtime, soundfile, soxr",
         "python": "Python alone",
     }
@@ -631,6 +632,32 @@ def latency_table() -> str:
     return _table(header, rows)
 
 
+def stream_ways_table() -> str:
+    """Ways to compute a stream that were weighed."""
+    record = _load("stream_ways.json")
+    rows: list[tuple[str, ...]] = [
+        (f"transform of a frame, {way}", f"{cost:.1f}", "")
+        for way, cost in record["transforms_us_per_frame"].items()
+    ]
+    by_step, by_call = record["convolutions_us_per_frame"], record["calls_us"]
+    for step, ways in by_step["drums"].items():
+        rows += [
+            (
+                f"convolutions of a frame, {step} at once, {way}",
+                *(f"{by_step[model][step][way]:.1f}" for model in ("drums", "drums-small")),
+            )
+            for way in ways
+        ]
+    rows += [
+        (
+            f"a call of LSTM and dense layers, {way}",
+            *(f"{by_call[model][way]:.1f}" for model in ("drums", "drums-small")),
+        )
+        for way in by_call["drums"]
+    ]
+    return _table(("processor time, µs", "`drums`", "`drums-small`"), rows)
+
+
 def fuzz_table() -> str:
     """Damaged files given to each reader, all campaigns together."""
     counted = ("inputs", "read", "refused", "crashes", "hangs", "over_memory")
@@ -702,6 +729,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "reading": reading_table,
     "length": length_table,
     "latency": latency_table,
+    "stream_ways": stream_ways_table,
     "speed": speed_table,
     "stages": stages_table,
     "engines": engines_table,

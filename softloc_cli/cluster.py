@@ -9,12 +9,17 @@ Conventions
   place whole, so that doing it twice leaves what doing it once leaves. What a dead worker left
   half-written bears the task's name and is removed when the task is done.
 - A worker process does one recording at a time, whatever its number of threads.
+- All workers do the same: one that has another softloc, or another file by the model's name, ends
+  the run before it writes anything.
 - Only as many tasks as keep the workers busy are held, however long the batch is.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
+import platform
 import threading
 import time
 import uuid
@@ -26,7 +31,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from softloc.errors import SettingsError, SoftLocError
-from softloc.files import unfinished_as
+from softloc.files import file_sha256, unfinished_as
+from softloc.model_files import verified_path
 from softloc_cli import __version__
 from softloc_cli.console import report
 from softloc_cli.outputs import Job
@@ -38,7 +44,27 @@ CONNECT_S = 10.0
 #: Workers come and go: how often they are counted.
 COUNT_EVERY_S = 2.0
 
-Work = Callable[[str, Recipe, Job, str], Outcome]
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A batch that a cluster works on; all its workers must have the same of it.
+
+    Attributes
+    ----------
+    name : str
+        Unique among all that ever use the cluster, so that none takes another's model or files.
+    version : str
+        Of softloc, where the command was given.
+    model_sha256 : str
+        Of the model's file there.
+    """
+
+    name: str
+    version: str
+    model_sha256: str
+
+
+Work = Callable[[Run, Recipe, Job, str], Outcome]
 
 _SESSIONS_KEPT = 2
 _sessions: dict[str, Session] = {}
@@ -61,8 +87,8 @@ class Cluster:
     address : str
         Of the scheduler, such as ``tcp://host:8786``, or the path of its scheduler file.
     work : callable
-        What a worker does, `transcribe_one`: it is given the name of this run, a recipe, a job
-        and the owner of what is half written.
+        What a worker does, `transcribe_one`: it is given this run, a recipe, a job and the owner of
+        what is half written.
 
     Raises
     ------
@@ -74,7 +100,6 @@ class Cluster:
         self._address = address
         self._work = work or transcribe_one
         self._client = _connect(address)
-        # Unique among all that ever use the cluster, so that none takes another's model or files.
         self._name = uuid.uuid4().hex[:12]
         self._n_workers = 0
         self._counted_s = -COUNT_EVERY_S
@@ -113,6 +138,7 @@ class Cluster:
 
         queue = enumerate(jobs)
         recipe = _recipe_anywhere(recipe)
+        run = Run(self._name, __version__, _model_sha256(recipe))
         sent: dict[str, _Sent] = {}
         completed = as_completed(loop=self._client.loop)
         if not self._room():
@@ -120,7 +146,7 @@ class Cluster:
         while True:
             for number, job in _first(queue, max(1, self._room()) - len(sent)):
                 key = f"softloc-{self._name}.{number}"
-                task = (self._name, recipe, _anywhere(job), _owner(key))
+                task = (run, recipe, _anywhere(job), _owner(key))
                 future = self._client.submit(self._work, *task, key=key, pure=False)
                 sent[key] = _Sent(job, time.monotonic())
                 completed.add(future)
@@ -171,14 +197,38 @@ class Cluster:
             self._disturbed.update(map(str, message.get("processing-tasks", ())))
 
 
-def transcribe_one(run: str, recipe: Recipe, job: Job, owner: str) -> Outcome:
-    """Transcribe a recording on a worker, with the model of this run loaded once."""
+def transcribe_one(run: Run, recipe: Recipe, job: Job, owner: str) -> Outcome:
+    """Transcribe a recording on a worker, with the model of this run loaded once.
+
+    Raises
+    ------
+    SettingsError, CheckpointError
+        If this worker would not do what others do, or cannot follow the recipe.
+    """
     with _one_at_a_time, unfinished_as(owner):
-        if run not in _sessions:
+        if run.name not in _sessions:
+            _refuse_another(run, recipe)
             while len(_sessions) >= _SESSIONS_KEPT:
                 del _sessions[next(iter(_sessions))]
-            _sessions[run] = Session(recipe)
-        return _sessions[run](job)
+            _sessions[run.name] = Session(recipe)
+        return _sessions[run.name](job)
+
+
+def _refuse_another(run: Run, recipe: Recipe) -> None:
+    """Refuse what would make some results of a batch differ from the others."""
+    here = f"the worker on {platform.node()}"
+    if __version__ != run.version:
+        raise SettingsError(
+            f"{here} has softloc {__version__}, this is {run.version}: "
+            "install the same on all machines"
+        )
+    if _model_sha256(recipe) != run.model_sha256:
+        raise SettingsError(f"{here} has another file by the name of the model {recipe.model}")
+
+
+def _model_sha256(recipe: Recipe) -> str:
+    with verified_path(recipe.model) as path:
+        return file_sha256(path)
 
 
 def _connect(address: str) -> Any:
@@ -189,15 +239,54 @@ def _connect(address: str) -> Any:
     # What it logs of connections that come and go is told in other words, if it matters.
     for name in ("distributed", "distributed.client", "distributed.core", "distributed.comm"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    is_file = Path(address).is_file()
-    where = {"scheduler_file": address} if is_file else {"address": address}
     try:
-        return Client(**where, timeout=CONNECT_S, name="softloc", set_as_default=False)
+        where = _address_in(Path(address)) if Path(address).is_file() else address
+        kind = _kind_of_server(where)
+        if kind != "Scheduler":
+            raise SettingsError(f"--scheduler {address}: a Dask {kind} answers there, no scheduler")
+        return Client(where, timeout=CONNECT_S, name="softloc", set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise SettingsError(
             f"--scheduler {address}: no Dask scheduler answers there ({reason})"
         ) from error
+
+
+def _address_in(scheduler_file: Path) -> str:
+    """Address that a scheduler wrote for those who look for it.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file.
+    """
+    try:
+        address = json.loads(scheduler_file.read_bytes())["address"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError("not a file that a scheduler wrote") from error
+    return str(address)
+
+
+def _kind_of_server(address: str) -> str:
+    """Ask what listens at an address: Dask's own client waits forever for what is not of Dask.
+
+    Raises
+    ------
+    OSError, ValueError
+        If nothing answers, or nothing that is of Dask, or the address is none.
+    """
+    from distributed import Security
+    from distributed.core import rpc
+
+    async def ask() -> str:
+        options = {"connection_args": Security().get_connection_args("client")}
+        async with rpc(address, timeout=CONNECT_S, **options) as server:
+            return str((await server.identity())["type"])
+
+    try:
+        return asyncio.run(asyncio.wait_for(ask(), 2 * CONNECT_S))
+    except (TimeoutError, MemoryError) as error:  # it takes any words for the length of a message
+        raise ValueError("what listens there is not of Dask; is it the dashboard?") from error
 
 
 def _owner(key: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -65,6 +66,8 @@ def run_processes(devices: int, *, threads: int) -> None:
             if rank:  # the first process speaks for itself
                 _show_end(Path(folder), rank)
             code = error.failures[rank].exitcode
+            if code < 0:
+                report(f"error: process {rank} was killed ({_signal_name(-code)})")
             raise typer.Exit(code if code > 0 else ExitCode.FAILED) from error
         except SignalException as error:  # the first process has said so
             raise typer.Exit(128 + error.sigval) from error
@@ -109,6 +112,12 @@ def _threads(devices: int, threads: int) -> Iterator[None]:
             del os.environ["OMP_NUM_THREADS"]
         else:
             os.environ["OMP_NUM_THREADS"] = before
+
+
+def _signal_name(number: int) -> str:
+    known = number in {known.value for known in signal.Signals}
+    name = signal.Signals(number).name if known else f"signal {number}"
+    return f"{name}: is there too little memory?" if name == "SIGKILL" else name
 
 
 def _show_end(folder: Path, rank: int) -> None:

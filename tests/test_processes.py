@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +172,26 @@ def test_processes_read_the_same_decoded_audio(dataset: Dataset, tmp_path: Path)
     for index in range(len(audio)):
         assert again.n_samples(index) == store.n_samples(index)
         np.testing.assert_array_equal(again.read(index, -5, 20_000), store.read(index, -5, 20_000))
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({}, "expected, but not set"),  # WORLD_SIZE left over from another program
+        ({"RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}, r"127\.0\.0\.1"),
+        ({"RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}, "1/2 clients joined"),
+    ],
+)
+def test_processes_that_do_not_meet_say_so(
+    environment: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"WORLD_SIZE": "2", **environment}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("softloc.processes._MEETING", timedelta(seconds=1))
+    with (
+        pytest.raises(SettingsError, match=rf"do not find each other \(.*{reason}.*torchrun"),
+        join_team("cpu"),
+    ):
+        pass

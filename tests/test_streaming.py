@@ -82,7 +82,7 @@ def test_frames_are_those_of_the_whole_recording(
     whole = compute_frames(engine, [samples])
     reader = FrameReader(engine, step_frames)
     parts = [reader.push(block) for block in cut(samples, (1_000, 1, 37))] + [reader.flush()]
-    found = np.concatenate([part.probabilities for part in parts], axis=1)
+    found = np.concatenate([part.probabilities for part in parts if part is not None], axis=1)
     assert found.shape == whole.probabilities.shape
     np.testing.assert_allclose(found, whole.probabilities, atol=1e-6)
 

@@ -7,10 +7,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from softloc.errors import AudioError, SettingsError
 from softloc.files import atomic_path, unfinished_as
+from softloc_cli.cluster import Run, transcribe_one
 from softloc_cli.outputs import Job
 from softloc_cli.recordings import Outcome, Recipe
 
@@ -75,7 +77,7 @@ def die_writing() -> Callable[[Path], None]:
     return answer
 
 
-def die_writing_once(_run: str, _recipe: Recipe, job: Job, owner: str) -> Outcome:
+def die_writing_once(_run: Run, _recipe: Recipe, job: Job, owner: str) -> Outcome:
     """Write a result; the first time of each recording named "once" kills half-way.
 
     Those named "always" kill every time.
@@ -93,9 +95,19 @@ def die_writing_once(_run: str, _recipe: Recipe, job: Job, owner: str) -> Outcom
     return Outcome(n_events=1)
 
 
-def refuse_recipe(_run: str, _recipe: Recipe, _job: Job, _owner: str) -> Outcome:
+def refuse_recipe(_run: Run, _recipe: Recipe, _job: Job, _owner: str) -> Outcome:
     raise SettingsError("no such model")
 
 
-def fail_unforeseen(_run: str, _recipe: Recipe, _job: Job, _owner: str) -> Outcome:
+def fail_unforeseen(_run: Run, _recipe: Recipe, _job: Job, _owner: str) -> Outcome:
     raise ModuleNotFoundError("No module named 'softloc'")
+
+
+def old_worker(run: Run, recipe: Recipe, job: Job, owner: str) -> Outcome:
+    """Work as `transcribe_one` on a machine that was not updated."""
+    return transcribe_one(replace(run, version="99.0"), recipe, job, owner)
+
+
+def worker_with_another_model(run: Run, recipe: Recipe, job: Job, owner: str) -> Outcome:
+    """Work as `transcribe_one` on a machine where the model's name means another file."""
+    return transcribe_one(replace(run, model_sha256="0" * 64), recipe, job, owner)

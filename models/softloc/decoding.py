@@ -74,6 +74,7 @@ _SLICE = 512
 
 Floats = NDArray[np.float64]
 _Shares = tuple[Floats, Floats, Floats]
+_NO_SHARES: _Shares = (np.zeros(0), np.zeros(0), np.zeros(0))
 
 
 class Points(NamedTuple):
@@ -248,7 +249,10 @@ class PointReader:
         sums = np.convolve(
             self._mass.view(first - len(self._window) + 1, end), self._window, "valid"
         )
-        changes = first + np.flatnonzero(np.diff(sums <= QUIET, prepend=self._is_quiet))
+        is_quiet = np.empty(len(sums) + 1, dtype=bool)
+        is_quiet[0] = self._is_quiet
+        np.less_equal(sums, QUIET, out=is_quiet[1:])
+        changes = first + np.flatnonzero(is_quiet[1:] != is_quiet[:-1])
         for change in (*changes.tolist(), end):
             while (decision := max(self._next_decision(end), self._judged)) < change:
                 self._judged = decision + 1
@@ -350,8 +354,9 @@ class _Search:
         self._seed = seed
         self._scale = 1.0 / (4.0 * softness_frames**2)
         self.reach_frames = math.ceil(math.sqrt(_REACH / self._scale))
-        lags = np.arange(-self.reach_frames, self.reach_frames + 1, dtype=np.float64)
-        self._kernel = np.exp(-self._scale * lags**2)
+        lags = np.arange(-self.reach_frames, self.reach_frames + 2, dtype=np.float64)
+        self._lags = lags  # of the frames that a point reaches, from the one before it
+        self._kernel = np.exp(-self._scale * lags[:-1] ** 2)
         self.unexplained: History[np.float64] = History(np.float64)
         self._n_heard = self._lower = 0
 
@@ -362,7 +367,8 @@ class _Search:
         self._lower = lower
         self.unexplained.append_zeros(max(0, known + reach - self.unexplained.end))
         if start < known:
-            added = np.convolve(mass.view(start, known), self._kernel)
+            # The kernel is symmetric: this is a convolution, too.
+            added = np.correlate(mass.view(start, known), self._kernel, "full")
             first = max(start - reach, self.unexplained.first)
             self.unexplained.view(first, known + reach)[:] += added[first - start + reach :]
         self._n_heard = known
@@ -424,10 +430,16 @@ class _Search:
 
     def _change(self, point: float, sign: float) -> None:
         """Add or take away what a point explains."""
-        start = max(self.unexplained.first, math.floor(point) - self.reach_frames)
-        end = min(self.unexplained.end, math.ceil(point) + self.reach_frames + 1)
-        distance = np.arange(start, end) - point
-        self.unexplained.view(start, end)[:] += sign * np.exp(-self._scale * distance**2)
+        before = math.floor(point)
+        distance = self._lags - (point - before)
+        explained = np.exp(-self._scale * distance * distance)
+        start, end = before - self.reach_frames, before + self.reach_frames + 2
+        first, last = max(start, self.unexplained.first), min(end, self.unexplained.end)
+        kept = self.unexplained.view(first, last)
+        if sign > 0.0:
+            kept += explained[first - start : last - start]
+        else:
+            kept -= explained[first - start : last - start]
 
 
 def _equal_shares(run: Floats, start: int) -> _Shares:
@@ -436,24 +448,27 @@ def _equal_shares(run: Floats, start: int) -> _Shares:
     All mass of a frame lies at its centre, so moments are linear in the mass within a frame, and
     one that two events share is divided exactly.
     """
-    cumulative = np.concatenate(([0.0], np.cumsum(run)))
-    n_events = math.floor(cumulative[-1] + 0.5)
+    mass = float(run.sum())
+    n_events = math.floor(mass + 0.5)
     if not n_events:
-        return np.zeros(0), np.zeros(0), np.zeros(0)
+        return _NO_SHARES
     frame = np.arange(len(run), dtype=np.float64)
-    size = cumulative[-1] / n_events
-    moments = [np.cumsum(run * frame), np.cumsum(run * frame**2)]
+    size = mass / n_events
     if n_events == 1:  # as most runs
-        first, second = (moment[-1:] / size for moment in moments)
-    else:
-        cuts = np.linspace(0.0, cumulative[-1], n_events + 1)
-        padded = (np.concatenate(([0.0], moment)) for moment in moments)
-        first, second = (np.diff(np.interp(cuts, cumulative, moment)) / size for moment in padded)
-    deviation = np.sqrt(np.maximum(second - first**2, 0.0))
-    return start + first, np.full(n_events, size), deviation
+        first = run @ frame / mass
+        frame -= first
+        deviation = math.sqrt(run @ np.square(frame) / mass)
+        return np.array([start + first]), np.array([mass]), np.array([deviation])
+    cumulative, *moments = (
+        np.concatenate(([0.0], np.cumsum(values))) for values in (run, run * frame, run * frame**2)
+    )
+    cuts = np.linspace(0.0, cumulative[-1], n_events + 1)
+    means, squares = (np.diff(np.interp(cuts, cumulative, moment)) / size for moment in moments)
+    deviations = np.sqrt(np.maximum(squares - means**2, 0.0))
+    return start + means, np.full(n_events, size), deviations
 
 
 def _as_points(found: Sequence[_Shares]) -> Points:
     if not found:
-        return Points(np.zeros(0), np.zeros(0), np.zeros(0))
+        return Points(*_NO_SHARES)
     return Points(*(np.concatenate(column) for column in zip(*found, strict=True)))

@@ -129,17 +129,59 @@ def answer_chunks(
     AudioError
         If the network's answer is not finite.
     """
-    parts: Iterable[Encoded] = map(engine.encode, sample_chunks(engine, blocks, chunk_frames))
+    chunks = sample_chunks(engine, blocks, chunk_frames)
     if engine.network.bidirectional:
-        parts = _joined(engine, parts)
-    state: Any = None
-    for part in parts:
-        logits, state = engine.read(part.values, state)
-        if not np.isfinite(logits).all():
-            raise AudioError(
-                "the network's answer is not finite: is the recording or model damaged?"
-            )
-        yield Answer(logits, part.heard)
+        yield _answer_both_ways(engine, chunks)
+        return
+    hearing = Hearing(engine)
+    for samples in chunks:
+        yield hearing.answer(samples)
+
+
+class Hearing:
+    """One recording on its way through an engine, for networks that read in one direction.
+
+    Parameters
+    ----------
+    engine : Engine
+        Computes the model.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._context: Any = None
+        self._memory: Any = None
+        self._waiting: NDArray[np.float32] | None = None  # rows of frames that have no answer yet
+
+    def answer(self, samples: NDArray[np.float32]) -> Answer:
+        """Hear the next frames.
+
+        Parameters
+        ----------
+        samples : ndarray of float32, shape (n_samples,)
+            ``features.n_samples_for(n_frames)`` of the frames that follow.
+
+        Returns
+        -------
+        Answer
+            Of `n_frames` frames, ``network.look_ahead_frames`` before those of the samples. The
+            first time there are less of them, by ``look_back_frames + look_ahead_frames``.
+
+        Raises
+        ------
+        AudioError
+            If the network's answer is not finite.
+        """
+        encoded, self._context = self._engine.encode(samples, self._context)
+        logits, self._memory = self._engine.read(encoded.values, self._memory)
+        _refuse_nonsense(logits)
+        if self._waiting is None:
+            heard = encoded.heard[:, self._engine.network.look_back_frames :]
+        else:
+            heard = np.concatenate((self._waiting, encoded.heard), axis=1)
+        n_frames = logits.shape[1]
+        self._waiting = heard[:, n_frames:]
+        return Answer(logits, heard[:, :n_frames])
 
 
 def fold_edges(logits: NDArray[np.float32], edge: int) -> NDArray[np.float32]:
@@ -163,10 +205,23 @@ def edge_frames(features: FeatureSettings) -> int:
     return round(features.grid.seconds_to_frames(EDGE_S).item())
 
 
-def _joined(engine: Engine, parts: Iterable[Encoded]) -> Iterator[Encoded]:
-    held = list(parts)
-    heard = np.concatenate([part.heard for part in held], axis=1)
-    yield Encoded(engine.join([part.values for part in held]), heard)
+def _answer_both_ways(engine: Engine, chunks: Iterable[NDArray[np.float32]]) -> Answer:
+    """Answer for a whole recording at once."""
+    parts: list[Encoded] = []
+    context: Any = None
+    for samples in chunks:
+        part, context = engine.encode(samples, context)
+        parts.append(part)
+    logits, _ = engine.read(engine.join([part.values for part in parts]), None)
+    _refuse_nonsense(logits)
+    first = engine.network.look_back_frames
+    heard = np.concatenate([part.heard for part in parts], axis=1)
+    return Answer(logits, heard[:, first : first + logits.shape[1]])
+
+
+def _refuse_nonsense(logits: NDArray[np.float32]) -> None:
+    if not np.isfinite(logits).all():
+        raise AudioError("the network's answer is not finite: is the recording or model damaged?")
 
 
 def sample_chunks(
@@ -174,13 +229,13 @@ def sample_chunks(
     blocks: Iterable[NDArray[np.float32]],
     chunk_frames: int,
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield the samples of look_back + n + look_ahead frames at a time.
+    """Yield the samples of successive frames, `chunk_frames` of them at a time.
 
-    `n` is `chunk_frames`, and what is left in the end: at most the context more than that.
+    The first time there are ``look_back_frames + look_ahead_frames`` more of them, for which there
+    is no answer; in the end there are as many as are left.
     """
     settings, shape = engine.features, engine.network
     hop = settings.hop_samples
-    context = shape.look_back_frames + shape.look_ahead_frames
     lead_in = settings.lead_in_frames
     silence_before = (lead_in + shape.look_back_frames) * hop + settings.look_back_samples
     edge = edge_frames(settings)
@@ -188,21 +243,23 @@ def sample_chunks(
 
     pending = [np.zeros(silence_before, dtype=np.float32)]
     n_pending, n_audio, n_done = silence_before, 0, 0
-    chunk_samples = settings.n_samples_for(chunk_frames + context)
+    n_context = shape.look_back_frames + shape.look_ahead_frames
     for piece in _cut(blocks, chunk_frames * hop):
         pending.append(piece)
         n_pending += len(piece)
         n_audio += len(piece)
-        while n_pending >= chunk_samples:
+        while n_pending >= settings.n_samples_for(chunk_frames + n_context):
             samples = np.concatenate(pending)
-            yield samples[:chunk_samples]
-            pending = [samples[chunk_frames * hop :]]
-            n_pending -= chunk_frames * hop
+            n_frames = chunk_frames + n_context
+            yield samples[: settings.n_samples_for(n_frames)]
+            pending = [samples[n_frames * hop :]]
+            n_pending -= n_frames * hop
             n_done += chunk_frames
+            n_context = 0
     n_left = lead_in + settings.grid.n_frames(n_audio) + edge - n_done
     if n_left > 0:
         samples = np.concatenate([*pending, np.zeros(silence_after, dtype=np.float32)])
-        yield samples[: settings.n_samples_for(n_left + context)]
+        yield samples[: settings.n_samples_for(n_left + n_context)]
 
 
 def _cut(blocks: Iterable[NDArray[np.float32]], size: int) -> Iterator[NDArray[np.float32]]:

@@ -217,7 +217,8 @@ def load(
         ``"torch"``, ``"onnx"``, or ``"auto"``: ONNX Runtime where it is installed and no device
         but the processor is asked for. Both give the same events.
     n_threads : int, optional
-        Threads to compute with; without it, what the engine thinks best.
+        Threads to compute with; without it ONNX Runtime takes as many as ``OMP_NUM_THREADS`` says,
+        else one, and PyTorch what it thinks best.
 
     Raises
     ------

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
 from softloc.errors import SettingsError
 
@@ -26,6 +27,9 @@ Told = TypeVar("Told")
 
 #: How long processes wait for each other: for the first one, it may decode and validate for long.
 _PATIENCE = timedelta(hours=12)
+
+#: How long they wait until all have started: those of other machines may import slowly.
+_MEETING = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ def join_team(device: str) -> Iterator[Team]:
     Raises
     ------
     SettingsError
-        If the device cannot be shared work on.
+        If the device cannot be shared work on, or the processes do not find each other.
     """
     if "WORLD_SIZE" not in os.environ:
         yield ALONE
@@ -106,9 +110,22 @@ def join_team(device: str) -> Iterator[Team]:
         raise SettingsError(f"several processes train on cpu or cuda, not on {device}")
     if kind == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo", timeout=_PATIENCE
-    )
+    try:
+        store, rank, size = next(rendezvous("env://", timeout=_MEETING))
+        store.set_timeout(_PATIENCE)
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo",
+            store=store,
+            rank=rank,
+            world_size=size,
+            timeout=_PATIENCE,
+        )
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(
+            f"the processes of this training do not find each other ({reason}); does torchrun "
+            "start them, with the same --master-addr and --master-port on all machines?"
+        ) from error
     try:
         yield Team(distributed.get_rank(), distributed.get_world_size())
     finally:

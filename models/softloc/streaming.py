@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,10 +28,10 @@ from numpy.typing import ArrayLike, NDArray
 from softloc.audio import Resampler, make_waveform
 from softloc.decoding import PointReader, Points, decoding_softness
 from softloc.engines import Engine
-from softloc.errors import AudioError, SettingsError
+from softloc.errors import SettingsError
 from softloc.events import Onset
 from softloc.history import History
-from softloc.inference import CHUNK_FRAMES, Frames, edge_frames, logistic
+from softloc.inference import CHUNK_FRAMES, Frames, Hearing, edge_frames, logistic
 from softloc.model_files import ModelSettings
 from softloc.network import bands_after, input_shape
 from softloc.spool import EVENT, Labeller
@@ -41,6 +41,8 @@ from softloc.velocity import VelocityReadOut, frames_around
 STREAM_STEP_FRAMES = 4
 
 _BYTES_PER_VALUE = 4
+
+_NONE = np.zeros(0, dtype=EVENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,37 +124,36 @@ class FrameReader:
     """
 
     def __init__(self, engine: Engine, step_frames: int = CHUNK_FRAMES) -> None:
-        self._engine = engine
+        self._hearing = Hearing(engine)
         self._step = step_frames
-        self._state: Any = None
         settings, shape = engine.features, engine.network
+        self._settings = settings
         self._hop = settings.hop_samples
         self._edge = edge_frames(settings)
         self._edge_mass = np.zeros(shape.n_classes, dtype=np.float32)
-        self._context = shape.look_back_frames + shape.look_ahead_frames
-        # Of a frame's window and context, the first sample relative to the frame's centre.
-        self._look_back = shape.look_back_frames * self._hop + settings.look_back_samples
-        self._next = -settings.lead_in_frames
-        silence = self._look_back - self._next * self._hop
-        chunk = settings.n_samples_for(step_frames + self._context)
+        self._look_ahead = shape.look_ahead_frames
+        self._next = -settings.lead_in_frames  # frame that is answered next
+        self._n_heard = self._next - shape.look_back_frames  # frame that is heard next
+        silence = settings.look_back_samples - self._n_heard * self._hop
+        chunk = settings.n_samples_for(step_frames + shape.look_back_frames + self._look_ahead)
         self._samples: History[np.float32] = History(
             np.float32, capacity=2 * (silence + chunk), first=-silence
         )
         self._samples.append_zeros(silence)
 
-    def push(self, samples: NDArray[np.float32]) -> Frames:
-        """Take the next samples, shape (n,); return the frames that they complete."""
+    def push(self, samples: NDArray[np.float32]) -> Frames | None:
+        """Take the next samples, shape (n,); return the frames that they complete, if any."""
         start, parts = self._next, []
         size = self._step * self._hop
         for first in range(0, len(samples), size):
             self._samples.append(samples[first : first + size])
             while self._last_sample(self._step) <= self._samples.end:
                 parts.append(self._answer(self._step))
-        return self._without_lead_in(parts, start)
+        return self._without_lead_in(parts, start) if parts else None
 
     def flush(self) -> Frames:
         """Return the frames that are left when no sample follows."""
-        n_frames = self._engine.features.grid.n_frames(self._samples.end)
+        n_frames = self._settings.grid.n_frames(self._samples.end)
         end = n_frames + self._edge
         missing = self._last_sample(end - self._next) - self._samples.end
         self._samples.append_zeros(max(0, missing))
@@ -167,27 +168,20 @@ class FrameReader:
 
     def _last_sample(self, n_frames: int) -> int:
         """End of the samples that the next frames depend on."""
-        first = self._next * self._hop - self._look_back
-        return first + self._engine.features.n_samples_for(n_frames + self._context)
+        last = self._next + n_frames + self._look_ahead - 1
+        return last * self._hop + self._settings.look_ahead_samples
 
     def _answer(self, n_frames: int) -> Frames:
         """Compute the next frames."""
-        first = self._next * self._hop - self._look_back
-        encoded = self._engine.encode(self._samples.view(first, self._last_sample(n_frames)))
-        logits, self._state = self._engine.read(encoded.values, self._state)
-        if not np.isfinite(logits).all():
-            raise AudioError(
-                "the network's answer is not finite: is the recording or model damaged?"
-            )
+        first = self._n_heard * self._hop - self._settings.look_back_samples
+        answer = self._hearing.answer(self._samples.view(first, self._last_sample(n_frames)))
         self._next += n_frames
-        self._samples.forget(first + n_frames * self._hop)
-        return Frames(logistic(logits), encoded.heard)
+        self._n_heard = self._next + self._look_ahead
+        self._samples.forget(self._n_heard * self._hop - self._settings.look_back_samples)
+        return Frames(logistic(answer.logits), answer.heard)
 
     def _without_lead_in(self, parts: list[Frames], start: int) -> Frames:
         """Join successive frames, without those before the recording; the edge gets their mass."""
-        if not parts:
-            nothing = np.zeros((self._engine.network.n_classes, 0), dtype=np.float32)
-            return Frames(nothing, nothing)
         probabilities = np.concatenate([part.probabilities for part in parts], axis=1)
         heard = np.concatenate([part.heard for part in parts], axis=1)
         if start <= 0:
@@ -268,6 +262,8 @@ class EventReader:
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.void]:
         """Take the next samples, shape (n,); return events that are final, in order of class."""
         frames = self._frames.push(samples)
+        if frames is None:
+            return _NONE
         events = self._records(self._decode(frames))
         if self._loudness is None:
             return events
@@ -291,16 +287,18 @@ class EventReader:
 
     def _records(self, points: list[Points]) -> NDArray[np.void]:
         """Make records of points, those of each class in turn, perhaps several times."""
+        sizes = [len(found.frames) for found in points]
+        if not any(sizes):
+            return _NONE
         n_classes, grid = len(self._points), self.settings.features.grid
-        events = np.zeros(sum(len(found.frames) for found in points), dtype=EVENT)
-        start = 0
-        for index, found in enumerate(points):
-            part = events[start : start + len(found.frames)]
-            part["time_s"] = grid.frames_to_seconds(found.frames)
-            part["label"] = index % n_classes
-            part["mass"] = found.masses
-            part["time_std_s"] = grid.frames_to_seconds(found.deviations_frames)
-            start += len(part)
+        events = np.zeros(sum(sizes), dtype=EVENT)
+        frames, masses, deviations = (
+            np.concatenate(column) for column in zip(*points, strict=True)
+        )
+        events["time_s"] = grid.frames_to_seconds(frames)
+        events["label"] = np.repeat(np.arange(len(points)) % n_classes, sizes)
+        events["mass"] = masses
+        events["time_std_s"] = grid.frames_to_seconds(deviations)
         return events
 
 
@@ -321,7 +319,10 @@ class _Loudness:
     def hear(self, rows: NDArray[np.float32], events: NDArray[np.void]) -> NDArray[np.void]:
         """Take the next frames and events; return the events whose loudness is known."""
         self._rows.append(rows.T)
-        self._waiting = np.concatenate((self._waiting, events))
+        if len(events):
+            self._waiting = np.concatenate((self._waiting, events))
+        if not len(self._waiting):
+            return events
         _, last = frames_around(self._waiting["time_s"], self._grid)
         is_ready = last < self._rows.end
         ready, self._waiting = self._waiting[is_ready], self._waiting[~is_ready]
@@ -360,7 +361,12 @@ class TimeOrder:
 
     def add(self, events: NDArray[np.void], decided_s: float = math.inf) -> NDArray[np.void]:
         """Take events; return all that lie before a time, in order, the others another time."""
-        held = np.concatenate((self._held, events))
+        if len(events):
+            held = np.concatenate((self._held, events))
+        elif len(self._held):
+            held = self._held
+        else:
+            return events
         held = held[np.lexsort((self._rank[held["label"]], held["time_s"]))]
         n_ready = int(np.searchsorted(held["time_s"], decided_s))
         self._held = held[n_ready:]
@@ -459,6 +465,8 @@ class Stream:
         return self._onsets(np.concatenate((rest, self._reader.flush())))
 
     def _onsets(self, events: NDArray[np.void]) -> list[Onset]:
+        if not len(events):
+            return []
         events = self._in_order.add(events)
         self._labeller.hear(events)
         return list(self._labeller.onsets(events))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,6 +192,22 @@ def test_what_no_worker_can_do_ends_the_run(client: Client, scheduler: str, tmp_
         run_jobs(scheduler, tmp_path, ["a", "b"], worker_sessions.fail_unforeseen)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("work", "sentence"),
+    [
+        (worker_sessions.old_worker, r"the worker on .* has softloc .*, this is 99\.0: install"),
+        (worker_sessions.worker_with_another_model, "has another file by the name of the model"),
+    ],
+)
+def test_workers_that_would_answer_otherwise_end_the_run(
+    client: Client, scheduler: str, tmp_path: Path, work: Work, sentence: str
+) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        run_jobs(scheduler, tmp_path, ["a", "b"], work)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -208,6 +226,96 @@ def test_wrong_use_is_named(
     assert result.exit_code == 2
     assert sentence in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_dies_ends_the_run(tmp_path: Path) -> None:
+    """Even while it has no workers."""
+    file = tmp_path / "scheduler.json"
+    options = (
+        "--scheduler-file",
+        str(file),
+        "--no-dashboard",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with process:
+        while not file.exists():
+            time.sleep(0.05)
+        dying = threading.Timer(0.5, process.kill)
+        dying.start()
+        with pytest.raises(SoftLocError, match="the cluster has gone; give the same command again"):
+            run_jobs(str(file), tmp_path, ["a"], worker_sessions.fail_unforeseen)
+
+
+@contextlib.contextmanager
+def listening(answer: bytes) -> Iterator[str]:
+    """Address of a server that is not of Dask; it says one thing to everybody."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(answer)
+            self.request.recv(1 << 16)
+            closed.wait()
+
+    closed = threading.Event()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"tcp://127.0.0.1:{server.server_address[1]}"
+        finally:
+            closed.set()
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 400 Bad request\r\n\r\n" * 9])
+def test_a_server_of_another_kind_is_no_scheduler(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the port of the dashboard, which is beside that of the scheduler."""
+    monkeypatch.setattr("softloc_cli.cluster.CONNECT_S", 0.3)
+    with (
+        listening(answer) as address,
+        pytest.raises(SettingsError, match=f"--scheduler {address}: no Dask scheduler answers"),
+    ):
+        Cluster(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("localhost", "missing port number"),
+        ("http://127.0.0.1:8787", "unknown address scheme 'http'"),
+        ("tcp://127.0.0.1:many", "many"),
+    ],
+)
+def test_what_is_no_address_is_refused(address: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=rf"--scheduler {address}: no .* \(.*{reason}"):
+        Cluster(address)
+
+
+@pytest.mark.parametrize("content", ["# notes", "[1]", '{"workers": {}}'])
+def test_a_file_that_no_scheduler_wrote_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "scheduler.json"
+    path.write_text(content)
+    with pytest.raises(SettingsError, match=r"not a file that a scheduler wrote"):
+        Cluster(str(path))
+
+
+@pytest.mark.slow
+def test_a_worker_is_no_scheduler(client: Client) -> None:
+    worker = min(client.scheduler_info()["workers"])
+    with pytest.raises(SettingsError, match=f"{worker}: a Dask Worker answers there, no scheduler"):
+        Cluster(worker)
 
 
 def test_dask_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:

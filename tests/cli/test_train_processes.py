@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
 from clicks import write_corpus
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from typer.testing import CliRunner
 
 from softloc.checkpoints import load_checkpoint
 from softloc.curves import read_curve
 from softloc_cli.app import app
+from softloc_cli.train_processes import run_processes
 
 TINY = (
     "--size", "small", "--steps", "6", "--batch-size", "2", "--window", "0.6", "-d", "cpu",
@@ -96,6 +99,34 @@ def test_interrupted_processes_can_be_resumed(tmp_path: Path, labels: Path) -> N
         "interrupted",
     ]
     assert {path.name for path in tmp_path.iterdir()} == {"corpus", "m.state"}
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "said", "expected"),
+    [
+        (-9, "error: process 0 was killed (SIGKILL: is there too little memory?)\n", 1),
+        (-11, "error: process 0 was killed (SIGSEGV)\n", 1),
+        (2, "", 2),
+    ],
+)
+def test_a_process_that_was_killed_is_told_of(
+    exit_code: int,
+    said: str,
+    expected: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One that ends by itself has said why."""
+    failure = ProcessFailure(local_rank=0, pid=1, exitcode=exit_code, error_file="<N/A>")
+
+    def fail(_devices: int, _folder: Path) -> None:
+        raise ChildFailedError("softloc", {0: failure})
+
+    monkeypatch.setattr("softloc_cli.train_processes._launch", fail)
+    with pytest.raises(typer.Exit) as ended:
+        run_processes(2, threads=1)
+    assert ended.value.exit_code == expected
+    assert capsys.readouterr().err == said
 
 
 def test_torchrun_and_devices_agree(

@@ -36,6 +36,7 @@ from softloc.inference import compute_frames, compute_logits
 from softloc.model_files import ModelFile, ModelSettings, default_notes, pretrained_index
 from softloc.network import NetworkSettings, OnsetNetwork
 from softloc.presets import SIZES
+from softloc.streaming import FrameReader
 from softloc.velocity import VelocityReadOut
 
 onnx_engine = pytest.importorskip(
@@ -69,10 +70,14 @@ def make_model(features: FeatureSettings, shape: NetworkSettings) -> Checkpoint:
     return Checkpoint(model, log_mel, network.eval(), velocity=velocity)
 
 
+def file_of(model: Checkpoint) -> ModelFile:
+    return ModelFile(model.settings, tensors_of(model))
+
+
 def both_engines(model: Checkpoint) -> tuple[Engine, Engine]:
     weight = None if model.velocity is None else model.velocity.weight
-    file = ModelFile(model.settings, tensors_of(model))
-    return TorchEngine(model.log_mel, model.network, weight), onnx_engine.OnnxEngine(file)
+    engine = onnx_engine.OnnxEngine(file_of(model))
+    return TorchEngine(model.log_mel, model.network, weight), engine
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -112,6 +117,47 @@ def test_any_cut_gives_the_same_logits(rng: np.random.Generator) -> None:
         np.testing.assert_allclose(compute_logits(engine, pieces, chunk_frames), whole, atol=1e-4)
 
 
+def test_the_answer_does_not_depend_on_the_number_of_threads(rng: np.random.Generator) -> None:
+    size = SIZES["large"]
+    file = file_of(make_model(size.features, size.network(2)))
+    samples = rng.normal(0, 0.1, size=60_000).astype(np.float32)
+    alone, *several = (
+        compute_logits(onnx_engine.OnnxEngine(file, n_threads), [samples], 50)
+        for n_threads in (1, 2, 3)
+    )
+    for logits in several:
+        np.testing.assert_allclose(logits, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("asked", "variable", "expected"),
+    [
+        (None, None, 1),
+        (None, "3", 3),
+        (None, "2,4", 2),
+        (None, "0", 1),
+        (None, "many", 1),
+        (2, "3", 2),
+        (1, None, 1),
+    ],
+)
+def test_one_thread_computes_unless_more_are_asked_for(
+    asked: int | None, variable: str | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if variable is None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    opened = []
+
+    def session(_graph: bytes, options: Any, **_: Any) -> None:
+        opened.append(options.intra_op_num_threads)
+
+    monkeypatch.setattr(onnx_engine.onnxruntime, "InferenceSession", session)
+    onnx_engine.OnnxEngine(file_of(make_click_model()), asked)
+    assert opened == [expected, expected]
+
+
 def events_by_class(onsets: Sequence[softloc.Onset]) -> list[softloc.Onset]:
     return sorted(onsets, key=lambda onset: (onset.label, onset.time_s))
 
@@ -134,6 +180,32 @@ def test_shipped_models_give_the_same_events(model: str) -> None:
     found = softloc.load(model, "cpu", "onnx").transcribe(samples, rate_hz)
     assert len(expected) > 20
     assert_same_events(found, expected)
+
+
+def test_no_frame_is_transformed_or_remembered_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream of four frames at a time costs what its frames cost, not what they depend on."""
+    size = SIZES["small"]
+    shape = size.network(2)
+    engine = onnx_engine.OnnxEngine(file_of(make_model(size.features, shape)))
+    counts = {"transformed": 0, "remembered": 0}
+    transform, remember = engine._log_mel._transform, engine._remember
+
+    def counting_transform(frames: np.ndarray, out: np.ndarray) -> None:
+        counts["transformed"] += len(frames)
+        transform(frames, out)
+
+    def counting_remember(values: np.ndarray, *rest: Any) -> Any:
+        counts["remembered"] += len(values)
+        return remember(values, *rest)
+
+    monkeypatch.setattr(engine._log_mel, "_transform", counting_transform)
+    monkeypatch.setattr(engine, "_remember", counting_remember)
+    reader = FrameReader(engine, step_frames=4)
+    for _ in range(100):
+        reader.push(np.zeros(4 * size.features.hop_samples, np.float32))
+    n_frames = 400 + size.features.lead_in_frames + shape.look_back_frames
+    assert 390 < counts["remembered"] < n_frames
+    assert counts["remembered"] < counts["transformed"] < n_frames
 
 
 @pytest.mark.data

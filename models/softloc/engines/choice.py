@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 
 from softloc.errors import SettingsError
@@ -12,6 +13,9 @@ AUTO, TORCH, ONNX = ENGINES = ("auto", "torch", "onnx")
 
 #: Devices on which ONNX Runtime computes.
 _PROCESSOR = ("auto", "cpu")
+
+#: Says how many threads a process shall compute with, to all libraries that read it.
+THREADS_VARIABLE = "OMP_NUM_THREADS"
 
 
 def choose_engine(name: str, device: str) -> str:
@@ -48,3 +52,13 @@ def choose_engine(name: str, device: str) -> str:
             f"the engine onnx computes on the processor, not on {device}: use --engine torch"
         )
     return name
+
+
+def default_threads() -> int:
+    """Threads to compute with where nothing else is asked for: one, or `THREADS_VARIABLE`.
+
+    Only the network's products can be shared by threads, which is less than half of the work, and
+    they cost more processor time in all. Batches use cores better by ``-j``.
+    """
+    first, *_ = os.environ.get(THREADS_VARIABLE, "").split(",")  # others are of nested regions
+    return max(1, int(first)) if first.strip().isdecimal() else 1

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from softloc.engines.choice import default_threads
 from softloc.engines.interface import Encoded
-from softloc.engines.onnx_graphs import STATE, Weights, convolution_graph, memory_graph
+from softloc.engines.onnx_graphs import (
+    ANSWERED,
+    STATE,
+    Weights,
+    convolution_graph,
+    memory_graph,
+)
 from softloc.features import (
     FeatureSettings,
     NumpyLogMel,
@@ -25,6 +32,20 @@ _ERRORS_ONLY = 3
 State = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
+class _Context(NamedTuple):
+    """What the next frames need of those before."""
+
+    magnitudes: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+
+class _Memory(NamedTuple):
+    """The LSTM's state, and the frames that it has heard but not yet answered for."""
+
+    state: State
+    waiting: NDArray[np.float32]
+
+
 class OnnxEngine:
     """A model file, made into ONNX graphs when it is opened.
 
@@ -35,7 +56,8 @@ class OnnxEngine:
     model : ModelFile
         As from `softloc.model_files.read_model`.
     n_threads : int or None
-        Threads to compute with; None leaves that to ONNX Runtime.
+        Threads to compute with; None takes `softloc.engines.choice.default_threads`. The answer
+        does not depend on it.
 
     Raises
     ------
@@ -66,10 +88,23 @@ class OnnxEngine:
         """The network's shape."""
         return self._shape
 
-    def encode(self, samples: NDArray[np.float32]) -> Encoded:
+    def encode(
+        self, samples: NDArray[np.float32], before: _Context | None
+    ) -> tuple[Encoded, _Context]:
         """As `Engine.encode`."""
-        magnitudes = self._log_mel.band_magnitudes(samples)
-        return Encoded(self.convolve(compress_magnitudes(magnitudes)), self._hear(magnitudes))
+        magnitudes = self._log_mel.band_magnitudes(
+            samples, None if before is None else before.magnitudes
+        )
+        n_context = 2 * self._shape.look_back_frames
+        n_before = 0 if before is None else n_context
+        features = np.empty(
+            (n_before + len(magnitudes) - 1, 2, magnitudes.shape[1]), dtype=np.float32
+        )
+        if before is not None:
+            features[:n_before] = before.features
+        compress_magnitudes(magnitudes, out=features[n_before:])
+        after = _Context(magnitudes[-1], features[len(features) - n_context :])
+        return Encoded(self.convolve(features), self._hear(magnitudes[1:])), after
 
     def convolve(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Features (frames, 2, bands) to what the convolutions make of them."""
@@ -81,30 +116,45 @@ class OnnxEngine:
         return np.concatenate(values)
 
     def read(
-        self, values: NDArray[np.float32], state: State | None
+        self, values: NDArray[np.float32], before: _Memory | None
     ) -> tuple[NDArray[np.float32], Any]:
         """As `Engine.read`."""
-        if state is None:
-            directions = 2 if self._shape.bidirectional else 1
-            rest = np.zeros((directions, 1, self._shape.lstm_units), np.float32)
-            state = (rest, rest)
+        if before is None:
+            before, values = self._begin(values)
+        heard = np.concatenate((before.waiting, values)) if len(before.waiting) else values
+        logits, state = self._remember(values, heard[: len(values)], before.state)
+        return logits.T, _Memory(state, heard[len(values) :])
+
+    def _begin(self, values: NDArray[np.float32]) -> tuple[_Memory, NDArray[np.float32]]:
+        """Let the LSTM hear the frames by which it is late; return those that are left, too."""
+        delay = self._shape.lstm_delay_frames
+        directions = 2 if self._shape.bidirectional else 1
+        rest = np.zeros((directions, 1, self._shape.lstm_units), np.float32)
+        state: State = (rest, rest)
+        waiting = values[:delay]
+        if delay:
+            _, state = self._remember(waiting, waiting, state)
+        return _Memory(state, waiting), values[delay:]
+
+    def _remember(
+        self, values: NDArray[np.float32], answered: NDArray[np.float32], state: State
+    ) -> tuple[NDArray[np.float32], State]:
         inputs = {"encoded": values, **dict(zip(STATE, state, strict=True))}
-        logits, *after = self._memory.run(None, inputs)
-        return logits.T, tuple(after)
+        if self._shape.dense_sees_convolutions:
+            inputs[ANSWERED] = answered
+        logits, hidden, cell = self._memory.run(None, inputs)
+        return logits, (hidden, cell)
 
     def _hear(self, magnitudes: NDArray[np.float32]) -> NDArray[np.float32]:
-        before, after = self._shape.look_back_frames, self._shape.look_ahead_frames
-        inside = magnitudes[1 + before : len(magnitudes) - after]  # 1: only for the derivative
         if self._level_weights is None:
-            return np.zeros((0, len(inside)), np.float32)
-        return self._level_weights @ magnitude_levels(inside).T
+            return np.zeros((0, len(magnitudes)), np.float32)
+        return self._level_weights @ magnitude_levels(magnitudes).T
 
 
 def _open(graph: bytes, n_threads: int | None) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
-    if n_threads is not None:
-        options.intra_op_num_threads = n_threads
+    options.intra_op_num_threads = default_threads() if n_threads is None else n_threads
     # Threads that spin while they wait take the cores from whoever has work to do.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

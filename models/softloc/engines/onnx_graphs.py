@@ -4,14 +4,14 @@ Conventions
 -----------
 - `convolution_graph`: ``features`` (frames, 2, bands) to ``encoded`` (frames, 1, width).
 - `memory_graph`: ``encoded`` and the LSTM's state to ``logits`` (frames, classes) and the state
-  after them. As in `softloc.network.OnsetNetwork.remember`, a delayed LSTM runs ahead of the
-  frames that it answers for, and the state returned is that before it did.
+  after them. What the dense layer sees beside the LSTM comes as ``answered``: as many frames as
+  those of ``encoded``, but earlier ones if the LSTM is delayed.
 - Normalisations with fixed statistics are folded into the convolutions before them, in float64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,11 @@ from softloc.network import (
 #: What PyTorch adds to a variance before it divides by its root.
 _NORM_EPSILON = 1e-5
 
-_END = int(np.iinfo(np.int64).max)
-
 #: What the LSTM hands from one stretch to the next; each comes out as ``…_after``.
 STATE = ("hidden", "cell")
+
+#: Frames that are answered for, where the dense layer sees them.
+ANSWERED = "answered"
 
 Array = NDArray[Any]
 
@@ -106,7 +107,7 @@ def convolution_graph(settings: NetworkSettings, weights: Weights) -> bytes:
     x = graph.add("Transpose", (x,), perm=(2, 0, 1, 3))  # (frames, 1, channels, bands)
     width = graph.add_constant(np.array([-1, 1, channels * bands]))
     graph.add("Reshape", (x, width), ("encoded",))
-    graph.add_output("encoded", ("frames with delay", 1, channels * bands))
+    graph.add_output("encoded", ("frames without context", 1, channels * bands))
     return graph.to_bytes()
 
 
@@ -121,32 +122,24 @@ def memory_graph(settings: NetworkSettings, weights: Weights) -> bytes:
     graph = GraphWriter("memory")
     width, units = encoded_width(settings), settings.lstm_units
     directions = 2 if settings.bidirectional else 1
-    now = graph.add_input("encoded", ("frames with delay", 1, width))
+    encoded = graph.add_input("encoded", ("frames", 1, width))
     state = [graph.add_input(name, (directions, 1, units)) for name in STATE]
     constants = [graph.add_constant(array) for array in _lstm_weights(settings, weights, width)]
     after = [f"{name}_after" for name in STATE]
 
-    def add_lstm(x: str, before: Sequence[str], outputs: Sequence[str]) -> str:
-        y = graph.add(
-            "LSTM",
-            (x, *constants, "", *before),  # between them lengths of sequences could be given
-            outputs,
-            hidden_size=units,
-            direction="bidirectional" if settings.bidirectional else "forward",
-        )
-        shape = graph.add_constant(np.array([-1, directions * units]))
-        return graph.add("Reshape", (y, shape))
-
-    if settings.lstm_delay_frames:
-        now, ahead = _split(graph, now, -settings.lstm_delay_frames)
-        heard = [add_lstm(now, state, ("y", *after)), add_lstm(ahead, after, ("y_ahead",))]
-        hidden = graph.add("Concat", heard, axis=0)
-        _, hidden = _split(graph, hidden, settings.lstm_delay_frames)
-    else:
-        hidden = add_lstm(now, state, ("y", *after))
+    hidden = graph.add(
+        "LSTM",
+        (encoded, *constants, "", *state),  # between them lengths of sequences could be given
+        ("hidden_now", *after),
+        hidden_size=units,
+        direction="bidirectional" if settings.bidirectional else "forward",
+    )
+    flat = graph.add_constant(np.array([-1, directions * units]))
+    hidden = graph.add("Reshape", (hidden, flat))
     if settings.dense_sees_convolutions:
-        shape = graph.add_constant(np.array([-1, width]))
-        hidden = graph.add("Concat", (graph.add("Reshape", (now, shape)), hidden), axis=1)
+        answered = graph.add_input(ANSWERED, ("frames", 1, width))
+        flat = graph.add_constant(np.array([-1, width]))
+        hidden = graph.add("Concat", (graph.add("Reshape", (answered, flat)), hidden), axis=1)
     n_inputs, n_units = dense_inputs(settings, width), settings.dense_units
     dense = _dense(graph, weights, "dense", n_inputs, n_units)
     hidden = graph.add("Gemm", (hidden, *dense), transB=1)
@@ -202,16 +195,6 @@ def _reorder(gates: NDArray[np.float32]) -> NDArray[np.float32]:
     """Gates as PyTorch orders them (input, forget, cell, output) to ONNX's order."""
     into, forget, cell, out = np.split(gates, 4)
     return np.concatenate((into, out, forget, cell))
-
-
-def _split(graph: GraphWriter, x: str, frame: int) -> tuple[str, str]:
-    """Cut along the first axis, before a frame (counted from the end if negative)."""
-    start, middle, end = (graph.add_constant(np.array([at])) for at in (0, frame, _END))
-    axis = start
-    return (
-        graph.add("Slice", (x, start, middle, axis)),
-        graph.add("Slice", (x, middle, end, axis)),
-    )
 
 
 def _dense(

@@ -56,13 +56,14 @@ class TorchEngine:
         return self._network.settings
 
     @torch.inference_mode()
-    def encode(self, samples: NDArray[np.float32]) -> Encoded:
-        """As `Engine.encode`."""
+    def encode(self, samples: NDArray[np.float32], before: Tensor | None) -> tuple[Encoded, Tensor]:
+        """As `Engine.encode`; hands the features on that the next frames need as context."""
         features = self.compute_features(torch.from_numpy(samples).to(self._device))
-        first, after = self.network.look_back_frames, self.network.look_ahead_frames
-        levels = band_levels(features[0, first : features.shape[1] - after, 0])
-        heard = self._level_weights @ levels.T
-        return Encoded(self._network.encode(features), heard.cpu().numpy())
+        heard = self._level_weights @ band_levels(features[0, :, 0]).T
+        if before is not None:
+            features = torch.cat((before, features), dim=1)
+        context = features[:, -2 * self.network.look_back_frames :]
+        return Encoded(self._network.encode(features), heard.cpu().numpy()), context
 
     @torch.inference_mode()
     def join(self, values: Sequence[Tensor]) -> Tensor:
@@ -70,11 +71,21 @@ class TorchEngine:
         return torch.cat(tuple(values), dim=1)
 
     @torch.inference_mode()
-    def read(self, values: Tensor, state: LSTMState | None) -> tuple[NDArray[np.float32], Any]:
-        """As `Engine.read`."""
-        hidden, state = self._network.remember(values, state)
-        logits = self._network.read_out(values[:, : hidden.shape[1]], hidden)
-        return np.asarray(logits[0].cpu().numpy()), state
+    def read(
+        self, values: Tensor, before: tuple[LSTMState, Tensor] | None
+    ) -> tuple[NDArray[np.float32], Any]:
+        """As `Engine.read`; hands on the LSTM's state and the frames it has yet to answer for."""
+        delay = self.network.lstm_delay_frames
+        if before is None:
+            hidden, state = self._network.lstm(values)
+            hidden = hidden[:, delay:]
+        else:
+            state, waiting = before
+            hidden, state = self._network.lstm(values, state)
+            values = torch.cat((waiting, values), dim=1)
+        n_frames = hidden.shape[1]
+        logits = self._network.read_out(values[:, :n_frames], hidden)
+        return np.asarray(logits[0].cpu().numpy()), (state, values[:, n_frames:])
 
     def compute_features(self, samples: Tensor) -> Tensor:
         """Compute features of shape (1, n_frames, 2, n_bands)."""

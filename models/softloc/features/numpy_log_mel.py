@@ -6,16 +6,14 @@ the steps would cost as much as the transform itself.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from softloc.features.settings import LEVEL_FLOOR, LOG_GAIN, FeatureSettings, analysis_window
+from softloc.features.transforms import Transform, real_transform
 
 #: Frames of a tile: of these lengths, fastest for transforms of 2048 samples.
-_TILE_FRAMES = 64
+_TILE_FRAMES = 48
 
 #: Bands whose filters are multiplied with at once; a few neighbours share most of their bins.
 _GROUP_BANDS = 16
@@ -41,18 +39,22 @@ class NumpyLogMel:
     def __init__(self, settings: FeatureSettings, filterbank: Floats) -> None:
         self.settings = settings
         self._window = analysis_window(settings)
+        self._transform: Transform = real_transform()
         self._groups = [
             _group(filterbank, first, min(first + _GROUP_BANDS, settings.n_bands))
             for first in range(0, settings.n_bands, _GROUP_BANDS)
         ]
+        self._n_bins = max(bins.stop for _, bins, _ in self._groups)  # none above touches a band
 
-    def band_magnitudes(self, samples: Floats) -> Floats:
+    def band_magnitudes(self, samples: Floats, before: Floats | None = None) -> Floats:
         """Mean magnitude of every band in successive frames.
 
         Parameters
         ----------
         samples : ndarray of float32, shape (n_samples,)
             ``settings.n_samples_for(n_frames)`` samples.
+        before : ndarray of float32, shape (n_bands,), optional
+            The first frame of the result, if it is known: it is not computed again.
 
         Returns
         -------
@@ -61,40 +63,54 @@ class NumpyLogMel:
             ``settings.look_back_samples``.
         """
         settings = self.settings
-        frames = sliding_window_view(samples, settings.fft_samples)[:: settings.hop_samples]
-        result = np.empty((len(frames), settings.n_bands), np.float32)
-        size = min(_TILE_FRAMES, len(frames))
+        n_frames = (len(samples) - settings.fft_samples) // settings.hop_samples + 1
+        result = np.empty((n_frames, settings.n_bands), np.float32)
+        first = 0
+        if before is not None:
+            result[0], first = before, 1
+        samples = np.ascontiguousarray(samples)
+        item = samples.itemsize
+        strides = (settings.hop_samples * item, item)
+        frames: Floats = np.ndarray(
+            (n_frames, settings.fft_samples), np.float32, samples, strides=strides
+        )
+        size = min(_TILE_FRAMES, n_frames - first)
         windowed = np.empty((size, settings.fft_samples), np.float32)
-        # NumPy says complex128 of the transform of float32, and gives complex64.
-        spectrum: Any = np.empty((size, settings.fft_samples // 2 + 1), np.complex64)
-        magnitudes = np.empty(spectrum.shape, np.float32)
-        for start in range(0, len(frames), size):
-            tile = frames[start : start + size]
-            n = len(tile)
-            np.multiply(tile, self._window, out=windowed[:n])
-            np.fft.rfft(windowed[:n], out=spectrum[:n])
-            np.abs(spectrum[:n], out=magnitudes[:n])
-            for bands, bins, filters in self._groups:
-                rows = max(1, _PRODUCT_SIZE // max(1, filters.size))
-                for row in range(0, n, rows):
-                    part = magnitudes[row : min(row + rows, n), bins]
-                    result[start + row : start + row + len(part), bands] = part @ filters
+        spectrum = np.empty((size, settings.fft_samples // 2 + 1), np.complex64)
+        magnitudes = np.empty((size, self._n_bins), np.float32)
+        for start in range(first, n_frames, _TILE_FRAMES):
+            n = min(_TILE_FRAMES, n_frames - start)
+            np.multiply(frames[start : start + n], self._window, out=windowed[:n])
+            self._transform(windowed[:n], spectrum[:n])
+            np.abs(spectrum[:n, : self._n_bins], out=magnitudes[:n])
+            self._filter(magnitudes[:n], result[start : start + n])
         return result
 
+    def _filter(self, magnitudes: Floats, out: Floats) -> None:
+        """Magnitudes (n, n_bins) to those of the bands (n, n_bands)."""
+        n = len(magnitudes)
+        for bands, bins, filters in self._groups:
+            rows = max(1, _PRODUCT_SIZE // max(1, filters.size))
+            for row in range(0, n, rows):
+                part = magnitudes[row : min(row + rows, n), bins]
+                out[row : row + len(part), bands] = part @ filters
 
-def compress_magnitudes(magnitudes: Floats) -> Floats:
+
+def compress_magnitudes(magnitudes: Floats, out: Floats | None = None) -> Floats:
     """Band magnitudes (1 + n, n_bands) to features (n, 2, n_bands), as `compress` does in torch."""
-    log_mel = np.log1p(np.float32(LOG_GAIN) * magnitudes)
-    features = np.empty((len(log_mel) - 1, 2, log_mel.shape[1]), np.float32)
-    features[:, 0] = log_mel[1:]
-    np.subtract(log_mel[1:], log_mel[:-1], out=features[:, 1])
-    return features
+    log_mel = np.multiply(magnitudes, np.float32(LOG_GAIN))
+    np.log1p(log_mel, out=log_mel)
+    if out is None:
+        out = np.empty((len(log_mel) - 1, 2, log_mel.shape[1]), np.float32)
+    out[:, 0] = log_mel[1:]
+    np.subtract(log_mel[1:], log_mel[:-1], out=out[:, 1])
+    return out
 
 
 def magnitude_levels(magnitudes: Floats) -> Floats:
     """Band magnitudes to levels in neper, as `band_levels` gives for their features."""
-    levels: Floats = np.log(magnitudes + np.float32(LEVEL_FLOOR))
-    return levels
+    levels = np.add(magnitudes, np.float32(LEVEL_FLOOR))
+    return np.log(levels, out=levels)
 
 
 def _group(filterbank: Floats, first: int, end: int) -> tuple[slice, slice, Floats]:
