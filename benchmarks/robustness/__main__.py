@@ -25,7 +25,7 @@ from benchmarks.robustness.records import RESULTS, append_record
 
 FINDINGS = Path("runs") / "robustness"
 FUZZED = ("text", "midi", "checkpoints", "audio")
-DISTURBED = ("transcription", "batch", "training")
+DISTURBED = ("transcription", "batch", "cluster", "training")
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     fuzz.set_defaults(run=_fuzz)
     faults = commands.add_parser("faults", help="kill, interrupt and starve a command")
     faults.add_argument("subject", choices=DISTURBED)
-    faults.add_argument("--faults", default="kill,interrupt,disk", help="which, with commas")
+    faults.add_argument("--faults", help="which, with commas; default: all of the subject")
     faults.add_argument("--times", type=int, default=50, help="trials of each")
     faults.set_defaults(run=_faults)
     loads = commands.add_parser("load", help="give transcribe much to do")
@@ -111,10 +111,11 @@ def _fuzz(arguments: argparse.Namespace) -> None:
 
 
 def _faults(arguments: argparse.Namespace) -> None:
-    from benchmarks.robustness.faults import run_faults  # noqa: PLC0415 - slow, workers need none
+    from benchmarks.robustness.faults import SUBJECTS, run_faults  # noqa: PLC0415 - slow for workers
 
     began_s = time.monotonic()
-    names = arguments.faults.split(",")
+    all_faults = SUBJECTS[arguments.subject].faults
+    names = arguments.faults.split(",") if arguments.faults else all_faults
     counts, problems = run_faults(arguments.subject, names, arguments.times, arguments.seed)
     append_record(
         _command(),
@@ -133,7 +134,7 @@ def _faults(arguments: argparse.Namespace) -> None:
 
 
 def _load_batch(arguments: argparse.Namespace) -> None:
-    from benchmarks.robustness.load import load_batch  # noqa: PLC0415 - slow, workers need none
+    from benchmarks.robustness.load import load_batch  # noqa: PLC0415 - slow for workers
 
     jobs = [int(n) for n in arguments.jobs.split(",")]
     rows = load_batch(arguments.files, arguments.few, jobs, arguments.alone, arguments.seed)
@@ -141,13 +142,13 @@ def _load_batch(arguments: argparse.Namespace) -> None:
 
 
 def _load_recording(arguments: argparse.Namespace) -> None:
-    from benchmarks.robustness.load import load_recording  # noqa: PLC0415 - slow, see above
+    from benchmarks.robustness.load import load_recording  # noqa: PLC0415 - slow for workers
 
     _record_load("recording", load_recording(arguments.hours), arguments)
 
 
 def _load_together(arguments: argparse.Namespace) -> None:
-    from benchmarks.robustness.load import load_together  # noqa: PLC0415 - slow, see above
+    from benchmarks.robustness.load import load_together  # noqa: PLC0415 - slow for workers
 
     rows = load_together(arguments.batches, arguments.files, arguments.seed)
     _record_load("together", rows, arguments)

@@ -364,8 +364,9 @@ def _largest_difference_ms(pairs: Sequence[tuple[Sequence[Onset], Sequence[Onset
 
 
 def _times_s(onsets: Sequence[Onset], label: str) -> NDArray[np.float64]:
-    times_s = np.sort([onset.time_s for onset in onsets if onset.label == label])
-    return times_s - PATTERN_S * (times_s[:1] // PATTERN_S)
+    times_s = np.array(sorted(onset.time_s for onset in onsets if onset.label == label))
+    start_s: float = PATTERN_S * (times_s[0] // PATTERN_S) if len(times_s) else 0.0
+    return times_s - start_s
 
 
 def _cpu_of_hour(
