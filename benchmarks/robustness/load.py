@@ -106,9 +106,11 @@ class Watched:
 
     def _note_progress(self, process: psutil.Process) -> None:
         times = process.cpu_times()
-        for file in process.open_files():
-            if Path(file.path) == self.recording:
-                self.progress.append((file.position, times.user + times.system))
+        files = process.open_files()
+        # It is opened twice; whoever looked at the header has no reason to go on.
+        positions = [file.position for file in files if Path(file.path) == self.recording]
+        if len(positions) > 1:
+            self.progress.append((min(positions), times.user + times.system))
 
 
 def transcribe(*commands: Sequence[str], recording: Path | None = None) -> list[Watched]:
