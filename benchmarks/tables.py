@@ -671,11 +671,12 @@ def load_table() -> str:
         "load together": _together_cells,
     }
     rows: dict[str, Sequence[str]] = {}
-    for run in _lines("robustness.jsonl"):
-        if run["campaign"] in cells:
-            name, *others = cells[run["campaign"]](run)
-            rows[name] = (name, *others)
-    return _table(header, rows.values())
+    for kind, cells_of in cells.items():
+        for run in _lines("robustness.jsonl"):
+            if run["campaign"] == kind:
+                name, *others = cells_of(run)
+                rows[name] = (name, *others)
+    return _table(header, list(rows.values()))
 
 
 def _batch_cells(run: Run) -> Sequence[str]:
@@ -684,7 +685,7 @@ def _batch_cells(run: Run) -> Sequence[str]:
         f"{run['files']:,} files, `-j {run['jobs']}`",
         f"{run['peak_mb']:.0f}",
         workers or "–",
-        f"{run['cpu_s']:.0f}",
+        f"{run['cpu_s']:.1f}",
         f"{run['compared_with_alone']} results with those of the file alone",
         f"{run['different_from_alone']}, {run['results_missing']} missing",
     )
