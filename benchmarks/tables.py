@@ -679,8 +679,8 @@ def fuzz_table() -> str:
 
 def faults_table() -> str:
     """Faults at random moments that each command survived, all campaigns together."""
-    names = ("kill", "interrupt", "disk")
-    header = ("survived of injected", "kill -9", "Ctrl-C", "full disk")
+    names = ("kill", "interrupt", "disk", "worker")
+    header = ("survived of injected", "kill -9", "Ctrl-C", "full disk", "kill -9 of a worker")
     campaigns: dict[str, list[Run]] = {}
     for run in _lines("robustness.jsonl"):
         if run["campaign"].startswith("faults "):
@@ -693,9 +693,61 @@ def faults_table() -> str:
             survived, injected = (
                 sum(count[key] for count in counts) for key in ("survived", "injected")
             )
-            cells.append(f"{survived} of {injected}")
+            cells.append(f"{survived} of {injected}" if counts else "–")
         rows.append((subject, *cells))
     return _table(header, rows)
+
+
+def load_table() -> str:
+    """Much to do at once: what it takes, and what differs from less; the last run of each."""
+    header = ("load", "peak memory, MB", "of each worker", "processor, s", "compared", "different")
+    cells = {
+        "load batch": _batch_cells,
+        "load recording": _recording_cells,
+        "load together": _together_cells,
+    }
+    rows: dict[str, Sequence[str]] = {}
+    for kind, cells_of in cells.items():
+        for run in _lines("robustness.jsonl"):
+            if run["campaign"] == kind:
+                name, *others = cells_of(run)
+                rows[name] = (name, *others)
+    return _table(header, list(rows.values()))
+
+
+def _batch_cells(run: Run) -> Sequence[str]:
+    workers = " / ".join(f"{peak:.0f}" for peak in run.get("peak_mb_of_workers", ()))
+    return (
+        f"{run['files']:,} files, `-j {run['jobs']}`",
+        f"{run['peak_mb']:.0f}",
+        workers or "–",
+        f"{run['cpu_s']:.1f}",
+        f"{run['compared_with_alone']} results with those of the file alone",
+        f"{run['different_from_alone']}, {run['results_missing']} missing",
+    )
+
+
+def _recording_cells(run: Run) -> Sequence[str]:
+    hours = f"first hour {run['cpu_s_first_hour']:.1f}, last {run['cpu_s_last_hour']:.1f}"
+    return (
+        f"{run['hours']} h in one file",
+        f"{run['peak_mb']:.0f}",
+        "–",
+        f"{run['cpu_s']:.0f} ({hours})",
+        f"counts of {run['events']:,} events in {run['repetitions']} repetitions",
+        f"{run['repetitions_with_other_counts']}",
+    )
+
+
+def _together_cells(run: Run) -> Sequence[str]:
+    return (
+        f"batch {run['batch'] + 1} of {run['batches']} side by side, {run['files']} files",
+        f"{run['peak_mb']:.0f} (alone {run['peak_mb_alone']:.0f})",
+        "–",
+        f"{run['cpu_s']:.1f} (alone {run['cpu_s_alone']:.1f})",
+        f"{run['compared_with_alone']} results with those of the batch alone",
+        f"{run['different_from_alone']}",
+    )
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
@@ -735,6 +787,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "engines": engines_table,
     "fuzz": fuzz_table,
     "faults": faults_table,
+    "load": load_table,
 }
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import io
 import itertools
 import math
 import sys
@@ -18,7 +18,7 @@ import typer
 from softloc.engines.choice import AUTO
 from softloc.errors import SettingsError, SoftLocError
 from softloc.events import sort_onsets
-from softloc.files import file_sha256, readable_name, remove_unfinished
+from softloc.files import file_sha256, readable_name, remove_abandoned, remove_unfinished
 from softloc.formats import Provenance, WriteContext, render_file, text_lines, write_onsets
 from softloc.vocabulary import (
     DRUM_VOCABULARIES,
@@ -156,11 +156,10 @@ class Session:
 
     def _transcribe(self, job: Job) -> Outcome:
         checks = _checks_of(job)
-        source: Path | BinaryIO = job.source
-        if job.source == STANDARD_STREAM:
-            # Pages and sonifications read it again, which a pipe does not allow.
-            source = io.BytesIO(sys.stdin.buffer.read()) if checks.paths() else sys.stdin.buffer
-        with self._transcriber.listen_long(source) as found:
+        with (
+            _source(job, is_read_again=bool(checks.paths())) as source,
+            self._transcriber.listen_long(source) as found,
+        ):
             provenance = self._provenance(job, found)
             for target in job.targets:
                 if target.format not in (PAGE, CLICKS):
@@ -186,7 +185,9 @@ class Session:
     def _provenance(self, job: Job, found: LongTranscription) -> Provenance:
         """Say what documents hold beside their events; tables and MIDI do not."""
         recorded = None if job.source == STANDARD_STREAM else job.source
-        hashed = recorded if any(t.format in _HASHED for t in job.targets) else None
+        is_hashed = any(target.format in _HASHED for target in job.targets)
+        # What came through a pipe cannot be read again.
+        hashed = recorded if is_hashed and job.source.is_file() else None
         written = dict.fromkeys(label for label in self._fold.values() if label is not None)
         return Provenance(
             model_id=Path(self._recipe.model).stem,
@@ -246,6 +247,20 @@ class _Finished:
             yield from sort_onsets(together)
 
 
+@contextlib.contextmanager
+def _source(job: Job, *, is_read_again: bool) -> Iterator[Path | BinaryIO]:
+    """Open standard input; pages and sonifications read again, which a pipe does not allow."""
+    is_stream = job.source == STANDARD_STREAM
+    source: Path | BinaryIO = sys.stdin.buffer if is_stream else job.source
+    if is_read_again and (is_stream or job.source.is_fifo()):
+        from softloc.decoders import hold_pipe
+
+        with hold_pipe(source) as held:
+            yield held
+    else:
+        yield source
+
+
 def _checks_of(job: Job) -> CheckFiles:
     files = {target.format: target.path for target in job.targets}
     return CheckFiles(files.get(PAGE), files.get(CLICKS))
@@ -255,6 +270,12 @@ def remove_half_written(job: Job, owner: int | str) -> None:
     """Remove what a worker left beside the results of a recording when it was killed."""
     for folder in {target.path.parent for target in job.targets}:
         remove_unfinished(folder, owner)
+
+
+def remove_abandoned_beside(job: Job) -> None:
+    """Remove what runs that were killed left beside results that need not be written again."""
+    for folder in {target.path.parent for target in job.targets}:
+        remove_abandoned(folder)
 
 
 def written_classes(recipe: Recipe) -> tuple[str, ...]:

@@ -31,7 +31,14 @@ from softloc_cli.outputs import (
     parse_formats,
     parse_pattern,
 )
-from softloc_cli.recordings import Outcome, Recipe, Session, remove_half_written, written_classes
+from softloc_cli.recordings import (
+    Outcome,
+    Recipe,
+    Session,
+    remove_abandoned_beside,
+    remove_half_written,
+    written_classes,
+)
 from softloc_cli.report_options import CheckOptions, Html, Sonify
 from softloc_cli.workers import Death, Workers, count_workers, run_here
 
@@ -304,6 +311,7 @@ def _left_to_do(batch: Batch, tally: Tally, advance: Callable[[], None]) -> Iter
         if left.targets:
             yield left
         else:
+            remove_abandoned_beside(job)
             tally.skipped(job)
             advance()
 

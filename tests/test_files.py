@@ -6,13 +6,17 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from softloc.errors import OutputError
 from softloc.files import (
     atomic_path,
+    remove_abandoned,
     remove_unfinished,
     sha256_of_files,
     unfinished_as,
@@ -164,3 +168,106 @@ def test_hash_of_several_knows_names_but_no_order(tmp_path: Path) -> None:
     both = sha256_of_files(tmp_path, ["a", "b"])
     assert both == sha256_of_files(tmp_path, ["b", "a"])
     assert both != sha256_of_files(tmp_path, ["a", "c"])
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="locks of POSIX")
+
+
+def leave_unfinished(folder: Path) -> Path:
+    """Begin to write a file in a process that is killed at it."""
+    program = (
+        "import os, signal, sys; from pathlib import Path; from softloc.files import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])) as half:\n"
+        "    half.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    before = set(folder.iterdir())
+    subprocess.run([sys.executable, "-c", program, str(folder / "a.csv")], check=False)
+    (left,) = set(folder.iterdir()) - before
+    return left
+
+
+@posix
+def test_next_process_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    """It makes no difference whether the number of the dead process is taken again."""
+    left = leave_unfinished(tmp_path)
+    mine = left.with_name(left.name.replace(left.name.split("-")[1], str(os.getpid())))
+    mine.write_text("half")
+    others = [tmp_path / name for name in (".softloc-1-ab.csv", ".hidden.csv", "b.csv")]
+    for other in others:
+        other.touch()
+    remove_abandoned.cache_clear()
+    write_text_atomic(tmp_path / "a.csv", "new")
+    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "a.csv"])
+
+
+@posix
+def test_folders_are_searched_once_in_a_process(tmp_path: Path) -> None:
+    """Else a batch of n files into one folder would look at n² names."""
+    write_text_atomic(tmp_path / "a.csv", "a")
+    left = leave_unfinished(tmp_path)
+    write_text_atomic(tmp_path / "b.csv", "b")
+    assert left.exists()
+
+
+@posix
+def test_what_another_process_is_writing_stays(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from softloc.files import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])) as half:\n"
+        "    half.write_text('whole')\n"
+        "    print('ready', flush=True)\n"
+        "    sys.stdin.read()"
+    )
+    path = tmp_path / "a.csv"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        (half,) = tmp_path.iterdir()
+        remove_abandoned.cache_clear()
+        remove_abandoned(tmp_path)
+        assert half.exists()
+        process.communicate()
+    assert process.returncode == 0
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.csv", "whole")]
+
+
+@posix
+@pytest.mark.parametrize(("age_s", "stays"), [(3_600.0, True), (200_000.0, False)])
+def test_what_another_machine_left_stays_for_a_day(
+    age_s: float, stays: bool, tmp_path: Path
+) -> None:
+    """Its locks may not be seen here."""
+    left = leave_unfinished(tmp_path)
+    owner, machine, rest = left.name.removeprefix(".softloc-").split("-")
+    other = f"{int(machine, 16) ^ 1:08x}"
+    far = left.rename(left.with_name(f".softloc-{owner}-{other}-{rest}"))
+    then_s = time.time() - age_s
+    os.utime(far, (then_s, then_s))
+    remove_abandoned.cache_clear()
+    remove_abandoned(tmp_path)
+    assert far.exists() == stays
+
+
+@posix
+def test_file_that_vanishes_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may look between the two."""
+    make = tempfile.mkstemp
+    made: list[str] = []
+
+    def make_and_lose(**options: Any) -> tuple[int, str]:
+        handle, name = make(**options)
+        if not made:
+            remove_abandoned.cache_clear()
+            remove_abandoned(tmp_path)
+        made.append(name)
+        return handle, name
+
+    monkeypatch.setattr(tempfile, "mkstemp", make_and_lose)
+    write_text_atomic(tmp_path / "a.csv", "new")
+    assert len(made) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]

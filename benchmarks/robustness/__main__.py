@@ -8,7 +8,9 @@ import shlex
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.robustness.campaign import (
     COUNTS,
@@ -23,7 +25,7 @@ from benchmarks.robustness.records import RESULTS, append_record
 
 FINDINGS = Path("runs") / "robustness"
 FUZZED = ("text", "midi", "checkpoints", "audio")
-DISTURBED = ("transcription", "batch", "training")
+DISTURBED = ("transcription", "batch", "cluster", "training")
 
 
 def main() -> None:
@@ -47,10 +49,25 @@ def _parser() -> argparse.ArgumentParser:
     fuzz.set_defaults(run=_fuzz)
     faults = commands.add_parser("faults", help="kill, interrupt and starve a command")
     faults.add_argument("subject", choices=DISTURBED)
-    faults.add_argument("--faults", default="kill,interrupt,disk", help="which, with commas")
+    faults.add_argument("--faults", help="which, with commas; default: all of the subject")
     faults.add_argument("--times", type=int, default=50, help="trials of each")
     faults.set_defaults(run=_faults)
-    for command in (fuzz, faults):
+    loads = commands.add_parser("load", help="give transcribe much to do")
+    kinds = loads.add_subparsers(required=True)
+    batch = kinds.add_parser("batch", help="very many short files")
+    batch.add_argument("--files", type=int, default=10_000)
+    batch.add_argument("--few", type=int, default=100, help="files to compare memory with")
+    batch.add_argument("--jobs", default="1,2", help="worker processes, with commas")
+    batch.add_argument("--alone", type=int, default=50, help="files to compare results of")
+    batch.set_defaults(run=_load_batch)
+    recording = kinds.add_parser("recording", help="a day in one file")
+    recording.add_argument("--hours", type=int, default=24)
+    recording.set_defaults(run=_load_recording)
+    together = kinds.add_parser("together", help="batches side by side")
+    together.add_argument("--batches", type=int, default=4)
+    together.add_argument("--files", type=int, default=200, help="in each")
+    together.set_defaults(run=_load_together)
+    for command in (fuzz, faults, batch, recording, together):
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--results", type=Path, default=RESULTS, help="file to append to")
     return parser
@@ -94,10 +111,11 @@ def _fuzz(arguments: argparse.Namespace) -> None:
 
 
 def _faults(arguments: argparse.Namespace) -> None:
-    from benchmarks.robustness.faults import run_faults  # noqa: PLC0415 - slow, workers need none
+    from benchmarks.robustness.faults import SUBJECTS, run_faults  # noqa: PLC0415 - slow for workers
 
     began_s = time.monotonic()
-    names = arguments.faults.split(",")
+    all_faults = SUBJECTS[arguments.subject].faults
+    names = arguments.faults.split(",") if arguments.faults else all_faults
     counts, problems = run_faults(arguments.subject, names, arguments.times, arguments.seed)
     append_record(
         _command(),
@@ -112,6 +130,40 @@ def _faults(arguments: argparse.Namespace) -> None:
     for name, count in counts.items():
         print(f"{name}: {count['survived']} of {count['injected']} survived")
     if problems:
+        sys.exit(1)
+
+
+def _load_batch(arguments: argparse.Namespace) -> None:
+    from benchmarks.robustness.load import load_batch  # noqa: PLC0415 - slow for workers
+
+    jobs = [int(n) for n in arguments.jobs.split(",")]
+    rows = load_batch(arguments.files, arguments.few, jobs, arguments.alone, arguments.seed)
+    _record_load("batch", rows, arguments)
+
+
+def _load_recording(arguments: argparse.Namespace) -> None:
+    from benchmarks.robustness.load import load_recording  # noqa: PLC0415 - slow for workers
+
+    _record_load("recording", load_recording(arguments.hours), arguments)
+
+
+def _load_together(arguments: argparse.Namespace) -> None:
+    from benchmarks.robustness.load import load_together  # noqa: PLC0415 - slow for workers
+
+    rows = load_together(arguments.batches, arguments.files, arguments.seed)
+    _record_load("together", rows, arguments)
+
+
+def _record_load(
+    kind: str, rows: Sequence[Mapping[str, Any]], arguments: argparse.Namespace
+) -> None:
+    for row in rows:
+        print(row)
+        append_record(
+            _command(), arguments.results, campaign=f"load {kind}", seed=arguments.seed, **row
+        )
+    wrong = ("results_missing", "different_from_alone", "repetitions_with_other_counts")
+    if any(row.get(name) for row in rows for name in wrong):
         sys.exit(1)
 
 

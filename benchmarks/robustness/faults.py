@@ -7,7 +7,9 @@ Conventions
   and lets it go on: with ``--resume``, ``--skip-existing``, or just again.
 - *Survived* means: every file of a result is the old one or the whole new one; after Ctrl-C nothing
   else is left, the exit code is 130 and there is no traceback; no process goes on; and in the end
-  the result is that of the undisturbed run, bit for bit.
+  the result is that of the undisturbed run, bit for bit, with nothing beside it.
+- A cluster has two workers on this machine. Killed or interrupted is the command that gives it
+  work, or else, which the command must take no notice of, one of the workers.
 - A moment is drawn evenly from the time that the undisturbed run took; a disk is full after a
   number of bytes drawn evenly up to the largest file of the result.
 """
@@ -33,12 +35,14 @@ from pathlib import Path
 import soundfile
 
 from benchmarks.recordings import RATE_HZ, clicks
+from benchmarks.robustness.clusters import LocalCluster
 from softloc.checkpoints import load_checkpoint
 
 MODEL = Path(__file__).resolve().parents[2] / "tests" / "golden" / "checkpoint-format1.safetensors"
 _MODEL = ("-m", str(MODEL), "--note-map", "door slam=40")
 OLD = b"old\n"
 FAULTS = ("kill", "interrupt", "disk")
+FAULTS_OF_CLUSTER = ("kill", "interrupt", "worker")
 
 #: How long the processes of a command that was killed may take to notice.
 _GRACE_S = 10.0
@@ -61,18 +65,28 @@ class Subject:
         Names of old results that stand in its output folder.
     results : callable
         What must agree in the end, from the output folder.
+    faults : tuple of str
+        What may be done to it.
+    on_cluster : bool
+        Whether a cluster does the work.
     """
 
     prepare: Callable[[Path], None]
     arguments: Callable[[Path, Path, bool], Sequence[str]]
     old: tuple[str, ...]
     results: Callable[[Path], Files]
+    faults: tuple[str, ...] = FAULTS
+    on_cluster: bool = False
 
 
-def _write_songs(folder: Path) -> None:
-    for number in range(6):
-        times_s = tuple(0.2 + 0.1 * number + 0.5 * hit for hit in range(8))
+def _write_songs(folder: Path, n_songs: int = 6) -> None:
+    for number in range(n_songs):
+        times_s = tuple(0.2 + 0.1 * (number % 6) + 0.5 * hit for hit in range(8))
         soundfile.write(folder / f"song {number}.wav", clicks(times_s, 5.0), RATE_HZ)
+
+
+def _write_many_songs(folder: Path) -> None:
+    _write_songs(folder, 30)
 
 
 def _write_corpus(folder: Path) -> None:
@@ -90,7 +104,11 @@ def _transcribe(source: Path, out: Path, _: bool) -> Sequence[str]:
 
 
 def _transcribe_all(source: Path, out: Path, goes_on: bool) -> Sequence[str]:
-    shape = [*_MODEL, "-o", str(out), "-f", "mid,json", "-j", "2"]
+    return [*_transcribe_afar(source, out, goes_on), "-j", "2"]
+
+
+def _transcribe_afar(source: Path, out: Path, goes_on: bool) -> Sequence[str]:
+    shape = [*_MODEL, "-o", str(out), "-f", "mid,json"]
     existing = "--skip-existing" if goes_on else "--overwrite"
     return ["transcribe", str(source), *shape, existing, "--log-json", str(out / "log.jsonl")]
 
@@ -119,6 +137,14 @@ def _weights(out: Path) -> Files:
 SUBJECTS: Mapping[str, Subject] = {
     "transcription": Subject(_write_songs, _transcribe, ("song.mid",), _files),
     "batch": Subject(_write_songs, _transcribe_all, ("song 3.mid", "song 5.json"), _files),
+    "cluster": Subject(
+        _write_many_songs,
+        _transcribe_afar,
+        ("song 3.mid", "song 5.json"),
+        _files,
+        FAULTS_OF_CLUSTER,
+        on_cluster=True,
+    ),
     "training": Subject(_write_corpus, _train, ("model.safetensors",), _weights),
 }
 
@@ -134,10 +160,15 @@ class Campaign:
         Of all draws.
     folder : Path
         For everything.
+    cluster : LocalCluster or None
+        What does the work.
     """
 
-    def __init__(self, subject: Subject, seed: int, folder: Path) -> None:
+    def __init__(
+        self, subject: Subject, seed: int, folder: Path, cluster: LocalCluster | None = None
+    ) -> None:
         self.subject = subject
+        self.cluster = cluster
         self.rng = random.Random(seed)  # noqa: S311 - no secret
         self.folder = folder
         self.source = folder / "source"
@@ -157,6 +188,8 @@ class Campaign:
 
     def trial(self, fault: str, number: int) -> list[str]:
         """Disturb the command once; what is wrong after it."""
+        if self.cluster is not None:
+            self.cluster.wait_until_complete()
         out = self._new_folder(f"{fault}{number}")
         problems = list(self._disturb(out, fault))
         code, said = self._run(out, goes_on=True)
@@ -171,6 +204,7 @@ class Campaign:
                 if name not in skipped and self.subject.results(out).get(name) != self.wanted[name]
             }
             problems += [f"another result in the end: {name}" for name in sorted(different)]
+        problems += [f"{name} is left in the end" for name in _unfinished(out)]
         shutil.rmtree(out)
         return problems
 
@@ -194,7 +228,9 @@ class Campaign:
             if max_bytes is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))
 
-        arguments = self.subject.arguments(self.source, out, goes_on)
+        arguments = list(self.subject.arguments(self.source, out, goes_on))
+        if self.cluster is not None:
+            arguments += ["--scheduler", str(self.cluster.scheduler_file)]
         with subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "softloc_cli", *arguments],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -210,6 +246,8 @@ class Campaign:
                 # Ctrl-C reaches all processes of a terminal, kill -9 the one that is named.
                 if fault == "kill":
                     process.kill()
+                elif fault == "worker":
+                    self._kill_worker()
                 else:
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(process.pid, signal.SIGINT)
@@ -218,12 +256,17 @@ class Campaign:
             yield from _still_running(process.pid)
         yield from self._judge_files(out, fault)
 
+    def _kill_worker(self) -> None:
+        assert self.cluster is not None, "only a cluster has this fault"  # noqa: S101
+        self.rng.choice(self.cluster.workers()).kill()
+
     def _judge_ending(self, fault: str, code: int, said: str) -> Iterator[str]:
         # -SIGINT: interrupted before a line of ours ran, as Python itself ends then.
         allowed = {
             "kill": (0, -signal.SIGKILL),
             "interrupt": (0, 130, -signal.SIGINT),
             "disk": (0, 1, 3),
+            "worker": (0,),
         }[fault]
         if code not in allowed:
             yield f"exit code {code}: {said[-300:]}"
@@ -234,11 +277,21 @@ class Campaign:
         for name, content in self.subject.results(out).items():
             if name in self.wanted and content not in (OLD, self.wanted[name]):
                 yield f"{name} is neither the old nor the new result"
+        if fault != "kill":
+            yield from (f"{name} is left" for name in _unfinished(out))
         for path in out.iterdir():
-            if path.name.startswith(".") and fault != "kill":
-                yield f"{path.name} is left"
             if path.name == "log.jsonl":
                 yield from _broken_lines(path, fault)
+
+
+def _unfinished(out: Path) -> list[str]:
+    """Hidden files that stay; workers elsewhere may have been at one when their client went."""
+    deadline_s = time.monotonic() + _GRACE_S
+    while left := [path.name for path in out.iterdir() if path.name.startswith(".")]:
+        if time.monotonic() > deadline_s:
+            break
+        time.sleep(0.2)
+    return left
 
 
 def _broken_lines(path: Path, fault: str) -> Iterator[str]:
@@ -275,7 +328,7 @@ def run_faults(
     name : str
         In `SUBJECTS`.
     faults : sequence of str
-        Of `FAULTS`.
+        Of those of the subject.
     times : int
         Trials of each.
     seed : int
@@ -290,8 +343,11 @@ def run_faults(
     """
     counts = {fault: Counter[str]() for fault in faults}
     problems = []
-    with tempfile.TemporaryDirectory(prefix="softloc-faults-") as folder:
-        campaign = Campaign(SUBJECTS[name], seed, Path(folder))
+    subject = SUBJECTS[name]
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="softloc-faults-")))
+        cluster = stack.enter_context(LocalCluster(folder)) if subject.on_cluster else None
+        campaign = Campaign(subject, seed, folder, cluster)
         for fault in faults:
             for number in range(times):
                 found = campaign.trial(fault, number)

@@ -1,12 +1,24 @@
-"""Writing files so that nothing is lost: all or nothing, never half."""
+"""Writing files so that nothing is lost: all or nothing, never half.
+
+Conventions
+-----------
+- What is half written is hidden, ``.softloc-OWNER-MACHINE-RANDOM.SUFFIX``, and locked by the
+  process that writes it: the lock ends with the process, however that ends.
+- Whoever next writes into the folder removes what nobody locks. Files of another machine, whose
+  locks may not be seen here, stay for a day.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
+import platform
+import re
 import stat
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -15,6 +27,12 @@ from softloc.errors import OutputError
 
 #: Whose the files are that are half written; None: this process's.
 _owner: ContextVar[str | None] = ContextVar("_owner", default=None)
+
+_MACHINE = hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
+_TEMPORARY = re.compile(r"\.softloc-.+-(?P<machine>[0-9a-f]{8})-[a-z0-9_]{8}(\..*)?", re.DOTALL)
+
+#: What another machine has not touched for so long is not being written.
+_FORGOTTEN_S = 86_400.0
 
 
 @contextlib.contextmanager
@@ -47,22 +65,33 @@ def atomic_path(path: Path) -> Iterator[Path]:
             return
         target = Path(os.path.realpath(path))
         target.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own, because that of the file with something added may be too long.
-        # It says whose it is, so that it can be removed after a process that was killed.
-        handle, name = tempfile.mkstemp(
-            prefix=_temporary_prefix(_owner.get() or os.getpid()),
-            suffix=path.suffix,
-            dir=target.parent,
-        )
-        os.close(handle)
-        temporary = Path(name)
-        try:
+        remove_abandoned(target.parent)
+        with _temporary_file(target.parent, path.suffix) as temporary:
             yield temporary
             _flush_to_disk(temporary)
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _temporary_file(folder: Path, suffix: str) -> Iterator[Path]:
+    """Make a file that bears the name of its owner and is locked, and remove it in the end."""
+    # A name of its own, because that of the file with something added may be too long.
+    prefix = f"{_temporary_prefix(_owner.get() or os.getpid())}{_MACHINE}-"
+    while True:
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=folder)
+        temporary = Path(name)
+        locks = _lock(handle, wait=True)
+        if not locks or temporary.exists():
+            break
+        os.close(handle)  # it was removed before it was locked
+    with contextlib.ExitStack() as stack:
+        if locks:
+            stack.callback(os.close, handle)
+        else:
+            os.close(handle)  # Windows does not replace files that are open
+        stack.callback(temporary.unlink, missing_ok=True)
+        yield temporary
 
 
 @contextlib.contextmanager
@@ -94,6 +123,49 @@ def remove_unfinished(folder: Path, owner: int | str) -> None:
         for entry in entries:
             if entry.name.startswith(prefix):
                 Path(entry.path).unlink(missing_ok=True)
+
+
+@functools.lru_cache(maxsize=1024)
+def remove_abandoned(folder: Path) -> None:
+    """Remove, once in a process, what processes that were killed left half-written in a folder.
+
+    What a living process writes stays, and so does all where files cannot be locked.
+
+    Parameters
+    ----------
+    folder : Path
+        May be missing.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _TEMPORARY.fullmatch(entry.name)
+            if match and entry.is_file(follow_symlinks=False):
+                _remove_unlocked(Path(entry.path), is_ours=match["machine"] == _MACHINE)
+
+
+def _remove_unlocked(path: Path, *, is_ours: bool) -> None:
+    with contextlib.suppress(OSError):
+        if not is_ours and time.time() - path.stat().st_mtime < _FORGOTTEN_S:
+            return
+        handle = os.open(path, os.O_RDWR)  # what locks may need on network file systems
+        try:
+            if _lock(handle, wait=False):
+                path.unlink()
+        finally:
+            os.close(handle)
+
+
+def _lock(handle: int, *, wait: bool) -> bool:
+    """Lock an open file; False where another process has, or where there are no locks."""
+    try:
+        import fcntl  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
 
 
 def write_text_atomic(path: Path, text: str) -> None:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 import softloc.pipeline
 from softloc.checkpoints import save_checkpoint
+from softloc.files import atomic_path, remove_abandoned
 from softloc.formats import read_onsets
 from softloc_cli.app import app
 
@@ -175,6 +176,21 @@ def test_skipping_keeps_every_result_that_exists(tmp_path: Path, click_model: Pa
     assert run(song, "-f", "mid,csv", "--skip-existing", "-m", click_model)[0] == 0
     assert (tmp_path / "a.mid").read_text() == "precious"
     assert found(tmp_path / "a.softloc.csv") == pytest.approx(TIMES_S, abs=0.012)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks of POSIX")
+@pytest.mark.parametrize("existing", ["--skip-existing", "--overwrite"])
+def test_what_a_killed_run_left_is_removed(
+    tmp_path: Path, click_model: Path, existing: str
+) -> None:
+    """Also where every result exists already."""
+    song, out = write(tmp_path / "a.wav"), tmp_path / "out"
+    with atomic_path(out / "a.mid") as half:
+        pass
+    half.write_text("half")
+    remove_abandoned.cache_clear()
+    assert run(song, "-o", f"{out}/", existing, "-m", click_model)[0] == 0
+    assert [path.name for path in out.iterdir()] == ["a.mid"]
 
 
 def test_a_slash_makes_a_folder(tmp_path: Path, click_model: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -177,3 +178,42 @@ def test_lists_and_recordings_on_standard_input(
     piped = [*common, "-", "-o", "-", "--classes", "KD", "-j", "2"]
     result = CliRunner().invoke(app, piped, input=flac.read_bytes())
     assert [line.split("\t")[1] for line in result.stdout.splitlines()] == ["KD", "KD"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes as POSIX has them")
+def test_endless_pipe_is_refused(click_model: Path) -> None:
+    """Whoever writes into it is told by SIGPIPE."""
+    with (
+        subprocess.Popen(["cat", "/dev/zero"], stdout=subprocess.PIPE) as endless,
+        subprocess.Popen(
+            [sys.executable, "-m", "softloc_cli", "transcribe", "-", "-m", str(click_model)],
+            stdin=endless.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as process,
+    ):  # fmt: skip
+        assert endless.stdout is not None
+        endless.stdout.close()
+        stdout, stderr = process.communicate()
+    assert (process.returncode, stdout) == (1, "")
+    assert stderr.startswith("error: <standard input>: not audio that can be read")
+    assert stderr.count("\n") == 1
+    assert endless.returncode == -signal.SIGPIPE
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="named pipes")
+def test_named_pipe_with_everything_that_reads_it_again(tmp_path: Path, click_model: Path) -> None:
+    """Documents name recordings by their hash, pages and sonifications read them twice."""
+    song, pipe = tmp_path / "song.wav", tmp_path / "pipe.wav"
+    soundfile.write(song, bursts([0.25, 0.8]), RATE_HZ)
+    os.mkfifo(pipe)
+    for source in (song, pipe):
+        writer = threading.Thread(target=lambda: pipe.write_bytes(song.read_bytes()))
+        if source is pipe:
+            writer.start()
+        extra = ["--html", f"{tmp_path}/a.html", "--sonify", f"{tmp_path}/a.wav", "-f", "json"]
+        out = tmp_path / f"{source.stem}.json"
+        options = [*extra, "-o", str(out), "-m", str(click_model)]
+        result = CliRunner().invoke(app, ["transcribe", str(source), *options])
+        assert result.exit_code == 0, result.stderr
+    writer.join()
+    assert read_onsets(tmp_path / "pipe.json") == read_onsets(tmp_path / "song.json")
+    assert '"sha256": null' in (tmp_path / "pipe.json").read_text()

@@ -5,7 +5,7 @@ file ─> `inspect_container` ─> `Container` ─> `open_stream` ─> `AudioStr
 
 from softloc.decoders.container import Container
 from softloc.decoders.ffmpeg import INSTALL_HINT, has_ffmpeg
-from softloc.decoders.opening import AudioSource, open_stream, source_name
+from softloc.decoders.opening import AudioSource, hold_pipe, open_stream, source_name
 from softloc.decoders.sniffing import inspect_container
 from softloc.decoders.stream import AudioStream
 
@@ -15,6 +15,7 @@ __all__ = [
     "AudioStream",
     "Container",
     "has_ffmpeg",
+    "hold_pipe",
     "inspect_container",
     "open_stream",
     "source_name",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import stat
 from contextlib import ExitStack
@@ -10,8 +11,9 @@ from typing import BinaryIO, cast
 
 import soundfile
 
-from softloc.decoders.container import Container, file_size
+from softloc.decoders.container import Container, file_size, read_at
 from softloc.decoders.ffmpeg import INSTALL_HINT, FfmpegStream, has_ffmpeg
+from softloc.decoders.pipes import hold
 from softloc.decoders.segments import Piece, SegmentedFile
 from softloc.decoders.sndfile import SndfileStream
 from softloc.decoders.sniffing import FOR_FFMPEG, inspect_container
@@ -29,26 +31,37 @@ def open_stream(source: AudioSource) -> AudioStream:
     Parameters
     ----------
     source : Path or binary file
-        Also a pipe, which is read whole.
+        Also a pipe, which is read to its end first (`softloc.decoders.pipes`).
 
     Raises
     ------
     AudioError
         If it is missing, empty, not audio, or needs a decoder that is not installed.
+    OutputError
+        If what a pipe holds cannot be kept.
     """
     name = source_name(source)
     with ExitStack() as resources:
-        seekable = _seekable(source)
-        file = seekable if not isinstance(seekable, Path) else _open_file(seekable, resources)
+        seekable = _seekable(source, resources)
+        file = (
+            resources.enter_context(_open_file(seekable))
+            if isinstance(seekable, Path)
+            else seekable
+        )
         container = inspect_container(file)
         given: AudioSource = seekable
         by_name = isinstance(seekable, Path) and _is_unicode(seekable)
         if container.pieces or not by_name:
-            segments = SegmentedFile(file, container.pieces or (Piece(0, file_size(file)),))
-            given = cast("BinaryIO", io.BufferedReader(segments, _BUFFER_BYTES))
+            given = _rewrapped(file, container)
         stream = _decoder(given, container, name)
         stream.keep_until_closed(resources)
         return stream
+
+
+def _rewrapped(file: BinaryIO, container: Container) -> BinaryIO:
+    """Give a decoder a file with its header put right, which it may close."""
+    segments = SegmentedFile(file, container.pieces or (Piece(0, file_size(file)),))
+    return cast("BinaryIO", io.BufferedReader(segments, _BUFFER_BYTES))
 
 
 def _is_unicode(path: Path) -> bool:
@@ -91,26 +104,47 @@ def _convert_hint(source: AudioSource, words: str) -> str:
     return f"{words} `ffmpeg -i {source} out.flac`" if isinstance(source, Path) else ""
 
 
-def _open_file(path: Path, resources: ExitStack) -> BinaryIO:
+def _open_file(path: Path) -> BinaryIO:
     try:
-        return resources.enter_context(path.open("rb"))
+        return path.open("rb")
     except OSError as error:
         raise AudioError(f"{path}: cannot be opened ({error.strerror})") from error
 
 
-def _seekable(source: AudioSource) -> AudioSource:
-    """Give what decoders can jump about in: the file itself, or all that a pipe holds."""
+def hold_pipe(source: AudioSource) -> BinaryIO:
+    """Read a recording from a pipe into a temporary file, to be read more than once.
+
+    Raises
+    ------
+    AudioError, OutputError
+        As from `open_stream`.
+    """
+    with ExitStack() as resources:
+        pipe = source
+        if isinstance(pipe, Path):
+            pipe = resources.enter_context(_open_file(pipe))
+        name = source_name(source)
+        return hold(pipe, name, functools.partial(_refuse_no_audio, name=name))
+
+
+def _seekable(source: AudioSource, resources: ExitStack) -> AudioSource:
+    """Give what decoders can jump about in: the file itself, or a copy of what a pipe holds."""
     if isinstance(source, Path):
         if _check_file(source):
             return source
-        data = source.read_bytes()
     elif source.seekable():
+        if not file_size(source):
+            raise AudioError(f"{source_name(source)}: is empty (0 bytes)")
         return source
-    else:
-        data = source.read()
-    if not data:
-        raise AudioError(f"{source_name(source)}: is empty (0 bytes)")
-    return io.BytesIO(data)
+    return resources.enter_context(hold_pipe(source))
+
+
+def _refuse_no_audio(head: BinaryIO, name: str) -> None:
+    """Refuse a stream by its first megabytes, if no decoder knows what they are."""
+    container = inspect_container(head)
+    # Pictures in a tag may be larger than that.
+    if container.name == "unknown" and read_at(head, 0, 3) != b"ID3":
+        _decoder(_rewrapped(head, container), container, name).close()
 
 
 def _check_file(path: Path) -> bool:
