@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-import importlib
 import sys
 import time
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from benchmarks.paper.runs import (
     Line,
     Run,
     command_of,
+    load_experiment,
     missing,
     read_lines,
     run_all,
@@ -47,12 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
-
-
-def load_experiment(name: str) -> Experiment:
-    """Import the module of an experiment."""
-    module: Experiment = importlib.import_module(f"benchmarks.paper.{name}")
-    return module
 
 
 def _do(name: str, options: argparse.Namespace, command: str) -> None:
