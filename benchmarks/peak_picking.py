@@ -100,8 +100,8 @@ def peaks_above(
     """Events of all classes whose `peak_heights` reach the threshold, in order of time."""
     classes, frames = np.nonzero(heights >= threshold)
     times_s = grid.frames_to_seconds(frames).tolist()
-    onsets = [Onset(time_s, labels[row]) for time_s, row in zip(times_s, classes, strict=True)]
-    return sort_onsets(onsets)
+    names = [labels[row] for row in classes.tolist()]
+    return sort_onsets([Onset(*pair) for pair in zip(times_s, names, strict=True)])
 
 
 def tune_peaks(f1_of: Callable[[PeakSettings], float]) -> PeakSettings:

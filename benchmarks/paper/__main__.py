@@ -25,6 +25,7 @@ from benchmarks.paper.runs import (
     Line,
     Run,
     command_of,
+    current_lines,
     load_experiment,
     missing,
     read_lines,
@@ -61,7 +62,7 @@ def _do(name: str, options: argparse.Namespace, command: str) -> None:
     if not runs and options.experiment != "all":
         raise SettingsError(f"no run of {name} is named {' or '.join(options.only)}")
     if options.list:
-        _list(experiment, runs, folder, read_lines(name, results))
+        _list(experiment, runs, folder, current_lines(name, results))
         return
     run_all(
         experiment,

@@ -77,7 +77,7 @@ class AudioSettings:
         Of cells.
     bidirectional : bool
         Read both ways.
-    steps, batch_size, window_s, learning_rate, decay_share, validations
+    steps, batch_size, window_s, learning_rate, decay_share, settle_share, validations
         Of the training, see `benchmarks.paper.curves`.
     validation_windows : int
         So many windows, always the same, are validated with.
@@ -103,7 +103,8 @@ class AudioSettings:
     batch_size: int = 16
     window_s: float = 1.5
     learning_rate: float = 3e-3
-    decay_share: float = 1.0
+    decay_share: float = 0.8
+    settle_share: float = 0.2
     validations: int = 20
     validation_windows: int = 128
     precision: str = "float32"
@@ -325,6 +326,7 @@ def _fit(
             settings.steps,
             settings.learning_rate,
             settings.decay_share,
+            settings.settle_share,
             validations=settings.validations,
             seed=seed,
         ),

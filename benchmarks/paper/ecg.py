@@ -58,7 +58,8 @@ NETWORK_SETTINGS: Mapping[str, Any] = {
     "batch": 16,
     "window_steps": 50,
     "learning_rate": 5e-3,
-    "decay_share": 1.0,
+    "decay_share": 0.8,
+    "settle_share": 0.2,
     "steps": 2_000,
 }
 #: Iterations of L-BFGS, of all folds together.
@@ -294,8 +295,9 @@ def _fit_networks(folds: Sequence[Fold], run: Run, context: Context) -> _Fitted:
         batches = [data.windows(rng, *windows) for data in train_sets]
         logits = [net(each.features) for net, each in zip(model.children(), batches, strict=True)]
         counts, mask = torch.cat([b.counts for b in batches]), torch.cat([b.mask for b in batches])
-        # The mean over windows as many from each fold, times folds: the sum of their losses.
-        return len(folds) * loss(torch.cat(logits), counts, softness, progress, mask)
+        mean: Tensor = loss(torch.cat(logits), counts, softness, progress, mask)
+        # Over windows as many of each fold: times folds it is the sum of their losses.
+        return len(folds) * mean
 
     def validate(model: nn.Module) -> float:
         pairs = zip(model.children(), valid_sets, strict=True)
@@ -310,6 +312,7 @@ def _fit_networks(folds: Sequence[Fold], run: Run, context: Context) -> _Fitted:
             settings["steps"],
             settings["learning_rate"],
             settings["decay_share"],
+            settings["settle_share"],
             validations=_N_VALIDATIONS,
             seed=run.seed,
         ),
