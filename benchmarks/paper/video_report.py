@@ -172,8 +172,8 @@ def _f1_cell(lines: Lines, name: str, overlap: int) -> str:
     some = _by_split(lines, f"f1_{overlap}")
     if complete or not some:
         return spread(complete) + note
-    known = sorted({split for split, _ in some})
-    return f"{mean(some.values()):.1f} (splits {', '.join(map(str, known))} alone){note}"
+    known = ", ".join(str(split) for split in sorted({split for split, _ in some}))
+    return f"{mean(some.values()):.1f} (of {n_splits} splits only {known}){note}"
 
 
 def _labels(lines: Lines, overlap: int) -> str:
