@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from softloc.events import Onset, sort_onsets
 from softloc.timebase import FrameGrid
@@ -54,18 +54,54 @@ def pick_peaks(
     settings : PeakSettings
         Smoothing, and least height of a peak after it.
     """
+    heights = peak_heights(probabilities, grid, settings.smoothing_ms)
+    return peaks_above(heights, labels, grid, settings.threshold)
+
+
+def peak_heights(
+    probabilities: NDArray[np.floating], grid: FrameGrid, smoothing_ms: float
+) -> NDArray[np.floating]:
+    """Keep the local maxima of smoothed probabilities; every other frame is -1.
+
+    The slow half of `pick_peaks`, which does not depend on the threshold.
+
+    Parameters
+    ----------
+    probabilities : ndarray, shape (n_classes, n_frames)
+    grid, smoothing_ms
+        As for `pick_peaks`.
+
+    Returns
+    -------
+    ndarray, shape (n_classes, n_frames)
+    """
     reach = round(grid.ms_to_frames(1000.0 * SUPPRESSION_S))
-    onsets = []
-    smoothing_frames = grid.ms_to_frames(settings.smoothing_ms)
-    for label, raw in zip(labels, probabilities, strict=True):
-        row = gaussian_filter1d(raw, smoothing_frames, mode="constant") if smoothing_frames else raw
-        padded = np.pad(row, reach, constant_values=-1.0)
-        neighbours = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
-        # Of equal neighbours the first one wins.
-        is_peak = (row >= settings.threshold) & (neighbours.argmax(axis=1) == reach)
-        times_s = grid.frames_to_seconds(np.flatnonzero(is_peak))
-        onsets += [Onset(time_s, label) for time_s in times_s.tolist()]
-    return sort_onsets(onsets)
+    smoothing_frames = grid.ms_to_frames(smoothing_ms)
+    rows = (
+        gaussian_filter1d(probabilities, smoothing_frames, axis=1, mode="constant")
+        if smoothing_frames
+        else probabilities
+    )
+    if not reach:
+        return rows
+    padded = np.pad(rows, ((0, 0), (reach, reach)), constant_values=-1.0)
+    largest = maximum_filter1d(padded, reach, axis=1)
+    # Entry i of the filter is the largest of the `reach` frames from i - reach // 2 on.
+    first = reach // 2
+    before = largest[:, first : first + rows.shape[1]]
+    after = largest[:, first + reach + 1 : first + reach + 1 + rows.shape[1]]
+    # Of equal neighbours the first one wins.
+    return np.where((rows > before) & (rows >= after), rows, -1.0)
+
+
+def peaks_above(
+    heights: NDArray[np.floating], labels: Sequence[str], grid: FrameGrid, threshold: float
+) -> list[Onset]:
+    """Events of all classes whose `peak_heights` reach the threshold, in order of time."""
+    classes, frames = np.nonzero(heights >= threshold)
+    times_s = grid.frames_to_seconds(frames).tolist()
+    names = [labels[row] for row in classes.tolist()]
+    return sort_onsets([Onset(*pair) for pair in zip(times_s, names, strict=True)])
 
 
 def tune_peaks(f1_of: Callable[[PeakSettings], float]) -> PeakSettings:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from benchmarks.drums.pictures import choose_stretches
 from benchmarks.drums.velocity import Found, score
@@ -31,6 +32,30 @@ def test_smoothing_joins_what_is_spread() -> None:
     assert len(pick_peaks(p, ["KD"], GRID, PeakSettings(0.1))) == 2
     (onset,) = pick_peaks(p, ["KD"], GRID, PeakSettings(0.1, smoothing_ms=30.0))
     assert onset.time_s == pytest.approx(30 * GRID.hop_s)
+
+
+def literal_peaks(row: NDArray[np.float32], reach: int, threshold: float) -> list[int]:
+    """Frames that are above all `reach` frames before and not below any of those after."""
+    return [
+        frame
+        for frame, value in enumerate(row)
+        if value >= threshold
+        and all(value > other for other in row[max(frame - reach, 0) : frame])
+        and all(value >= other for other in row[frame + 1 : frame + reach + 1])
+    ]
+
+
+@pytest.mark.parametrize(("hop", "reach"), [(220, 6), (441, 3), (882, 2), (1323, 1)])
+def test_peaks_are_those_of_the_definition(hop: int, reach: int) -> None:
+    grid = FrameGrid(44_100, hop)
+    # Few levels: neighbours are often equal.
+    p = np.random.default_rng(0).integers(0, 6, size=(3, 300)).astype(np.float32) / 5
+    names = ["KD", "SD", "HH"]
+    for threshold in (0.01, 0.4, 1.0):
+        onsets = pick_peaks(p, names, grid, PeakSettings(threshold))
+        for row, name in zip(p, names, strict=True):
+            found = [round(o.time_s / grid.hop_s) for o in onsets if o.label == name]
+            assert found == literal_peaks(row, reach, threshold)
 
 
 def test_the_settings_with_the_best_f1_are_chosen() -> None:

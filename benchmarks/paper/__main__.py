@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-import importlib
 import sys
 import time
 from collections.abc import Sequence
@@ -26,6 +25,8 @@ from benchmarks.paper.runs import (
     Line,
     Run,
     command_of,
+    current_lines,
+    load_experiment,
     missing,
     read_lines,
     run_all,
@@ -49,12 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
-def load_experiment(name: str) -> Experiment:
-    """Import the module of an experiment."""
-    module: Experiment = importlib.import_module(f"benchmarks.paper.{name}")
-    return module
-
-
 def _do(name: str, options: argparse.Namespace, command: str) -> None:
     experiment = load_experiment(name)
     folder = options.output / name
@@ -67,7 +62,7 @@ def _do(name: str, options: argparse.Namespace, command: str) -> None:
     if not runs and options.experiment != "all":
         raise SettingsError(f"no run of {name} is named {' or '.join(options.only)}")
     if options.list:
-        _list(experiment, runs, folder, read_lines(name, results))
+        _list(experiment, runs, folder, current_lines(name, results))
         return
     run_all(
         experiment,

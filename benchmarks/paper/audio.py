@@ -9,6 +9,8 @@ picking; test labels are exact. Every model is decoded by mass and by peaks.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +26,7 @@ from benchmarks.paper.runs import Context, Outcome, Run
 from benchmarks.paper.shapes import describe_predictions
 from benchmarks.paper.targets import alpha_at, continuous_loss, edges_loss
 from benchmarks.paper.windows import Batch, FeatureStore, Labels, Windows
-from benchmarks.peak_picking import PeakSettings, pick_peaks, tune_peaks
+from benchmarks.peak_picking import PeakSettings, peak_heights, peaks_above, tune_peaks
 from softloc.audio import read_audio
 from softloc.batches import feature_statistics
 from softloc.checkpoints import Checkpoint
@@ -32,7 +34,7 @@ from softloc.datasets import Classes
 from softloc.decoding import decode_onsets
 from softloc.engines import TorchEngine
 from softloc.evaluation import AS_WRITTEN, EvaluationSettings, Ratios, evaluate
-from softloc.events import Corpus, Onset, sort_onsets
+from softloc.events import Corpus, Onset
 from softloc.features import LogMel, mel_filterbank
 from softloc.formats import read_corpus
 from softloc.inference import compute_probabilities
@@ -75,10 +77,13 @@ class AudioSettings:
         Of cells.
     bidirectional : bool
         Read both ways.
-    steps, batch_size, window_s, learning_rate, decay_share, validations
+    steps, batch_size, window_s, learning_rate, decay_share, settle_share, validations
         Of the training, see `benchmarks.paper.curves`.
     validation_windows : int
         So many windows, always the same, are validated with.
+    precision : {"float32", "bfloat16"}
+        What the network computes with while it trains and validates, as in
+        `softloc.training.TrainingSettings`; weights, losses and scores have all digits.
     """
 
     size: str
@@ -98,9 +103,11 @@ class AudioSettings:
     batch_size: int = 16
     window_s: float = 1.5
     learning_rate: float = 3e-3
-    decay_share: float = 1.0
+    decay_share: float = 0.8
+    settle_share: float = 0.2
     validations: int = 20
-    validation_windows: int = 256
+    validation_windows: int = 128
+    precision: str = "float32"
 
     @property
     def loss_settings(self) -> LossSettings:
@@ -224,9 +231,10 @@ def train_audio(run: Run, material: Material, context: Context) -> Outcome:
     settings = AudioSettings.of(run.settings)
     model = make_model(settings, material, run.seed)
     fitted = _fit(model, settings, material, run.seed, context)
-    return Outcome(
-        fitted.step, fitted.seconds, fitted.curve, _score(model, settings, material, run)
-    )
+    began = time.process_time()
+    result = _score(model, settings, material, run)
+    seconds = fitted.seconds + time.process_time() - began
+    return Outcome(fitted.step, seconds, fitted.curve, result)
 
 
 def make_model(settings: AudioSettings, material: Material, seed: int) -> Checkpoint:
@@ -249,7 +257,21 @@ def make_model(settings: AudioSettings, material: Material, seed: int) -> Checkp
     )
 
 
+class _BandsBeside(nn.Module):
+    """Says of a single channel that it is the innermost dimension: not a value is changed.
+
+    A signal of one channel fits any memory format, and convolutions take the one in which all
+    layers after them, max-pooling above all, are slow.
+    """
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """Return (batch, 1, frames, bands) as it is, with a stride of 1 from channel to channel."""
+        return signal.squeeze(1).unsqueeze(-1).permute(0, 3, 1, 2)
+
+
 def _make_network(settings: AudioSettings, network: OnsetNetwork) -> OnsetNetwork:
+    if network.settings.derivative_beside_bands:
+        network.convolutions = nn.Sequential(_BandsBeside(), *network.convolutions)
     if (settings.cell, settings.layers) != ("lstm", 1):
         lstm = network.lstm
         network.lstm = CELLS[settings.cell](  # type: ignore[assignment]
@@ -304,6 +326,7 @@ def _fit(
             settings.steps,
             settings.learning_rate,
             settings.decay_share,
+            settings.settle_share,
             validations=settings.validations,
             seed=seed,
         ),
@@ -340,6 +363,7 @@ def _make_loss(
     settings: AudioSettings, frame_rate_hz: float, lead_in: int
 ) -> Callable[[nn.Module, Batch, float], Tensor]:
     """Return the loss of a network on a batch after a share of the training."""
+    is_short = settings.precision == "bfloat16"
     if settings.target == "frames":
         library = make_loss(settings.loss_settings, frame_rate_hz)
 
@@ -354,8 +378,9 @@ def _make_loss(
             return past(logits, batch.targets, batch.softness_frames, batch.points, alpha)
 
     def loss(network: nn.Module, batch: Batch, progress: float) -> Tensor:
-        logits, _ = network(batch.features)
-        return compare(logits[:, :, lead_in:], batch, progress)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_short):
+            logits, _ = network(batch.features)
+        return compare(logits[:, :, lead_in:].float(), batch, progress)
 
     return loss
 
@@ -367,9 +392,10 @@ def _score(
     noise_ms = settings.label_sets[0][0]
     noisy = material.valid.noisy(noise_ms, run.seed)
     valid = predict(model, material.valid)
+    smooth = functools.cache(lambda smoothing_ms: _heights(model, valid, smoothing_ms))
 
     def noisy_f1(peaks: PeakSettings) -> float:
-        found = _by_peaks(model, valid, peaks)
+        found = _above(model, smooth(peaks.smoothing_ms), peaks.threshold)
         return headline_f1(noisy, found, material.vocabulary)
 
     peaks = tune_peaks(noisy_f1)
@@ -418,11 +444,16 @@ def _by_mass(model: Checkpoint, answers: Answers) -> dict[str, list[Onset]]:
     }
 
 
-def _by_peaks(model: Checkpoint, answers: Answers, peaks: PeakSettings) -> dict[str, list[Onset]]:
+def _heights(model: Checkpoint, answers: Answers, smoothing_ms: float) -> Answers:
+    grid = model.settings.features.grid
+    return {name: peak_heights(rows, grid, smoothing_ms) for name, rows in answers.items()}
+
+
+def _above(model: Checkpoint, heights: Answers, threshold: float) -> dict[str, list[Onset]]:
     known = model.settings
     return {
-        name: sort_onsets(pick_peaks(rows, known.classes, known.features.grid, peaks))
-        for name, rows in answers.items()
+        name: peaks_above(rows, known.classes, known.features.grid, threshold)
+        for name, rows in heights.items()
     }
 
 
@@ -433,10 +464,11 @@ def _by_thresholds(
     references: Mapping[str, list[Onset]],
     vocabulary: str,
 ) -> dict[str, Any]:
+    heights = _heights(model, answers, peaks.smoothing_ms)
     scores: dict[str, Any] = {}
     for name, factor in (("peaks", 1.0), ("peaks_half", 0.5), ("peaks_double", 2.0)):
-        scaled = replace(peaks, threshold=min(factor * peaks.threshold, 1.0))
-        scores[name] = score(references, _by_peaks(model, answers, scaled), vocabulary)
+        found = _above(model, heights, min(factor * peaks.threshold, 1.0))
+        scores[name] = score(references, found, vocabulary)
     return scores
 
 

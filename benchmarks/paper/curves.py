@@ -31,6 +31,9 @@ StepLoss = Callable[[nn.Module, np.random.Generator, float], Tensor]
 #: Validation loss of a model that is in evaluation mode, without gradients.
 Validate = Callable[[nn.Module], float]
 
+#: Share of the learning rate that the last steps have.
+SETTLED_RATE = 0.02
+
 
 @dataclass(frozen=True)
 class LoopSettings:
@@ -43,7 +46,11 @@ class LoopSettings:
     learning_rate : float
         Constant, unless `decay_share` says otherwise.
     decay_share : float
-        Share of the steps, the last ones, over which it falls to zero along half a cosine.
+        Share of the steps over which it falls along half a cosine, to zero or to what the steps of
+        `settle_share` have.
+    settle_share : float
+        Share of the steps, the last ones, at `SETTLED_RATE` of it: whether the validation loss
+        still falls there tells whether a run has converged. A rate that is zero then would hide it.
     max_gradient_norm : float
         Gradients are clipped to it.
     validations : int
@@ -57,6 +64,7 @@ class LoopSettings:
     steps: int
     learning_rate: float = 1e-3
     decay_share: float = 0.0
+    settle_share: float = 0.0
     max_gradient_norm: float = 10.0
     validations: int = 20
     seed: int = 0
@@ -72,7 +80,7 @@ class Fitted:
     step : int
         Steps done.
     seconds : float
-        Time they took with validation, summed over resumptions.
+        Processor time that they took with validation, summed over resumptions.
     curve : list of (step, validation loss)
         Oldest first.
     best_step : int
@@ -128,14 +136,15 @@ def fit(
     CheckpointError, OutputError
         If the state cannot be read or written.
     """
-    optimizer = torch.optim.Adam(model.parameters(), settings.learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), settings.learning_rate, fused=True)
     done = Fitted()
     best = copy.deepcopy(model.state_dict())
     if state.exists():
         best = _restore(load_training_state(state), model, optimizer, done)
     validate_every = max(1, settings.steps // settings.validations)
     saved = time.monotonic()
-    began = saved - done.seconds
+    # Of the processor: other programs on it do not count.
+    began = time.process_time() - done.seconds
     while done.step < settings.steps:
         _step(model, optimizer, step_loss, settings, done.step)
         done.step += 1
@@ -144,8 +153,7 @@ def fit(
             if not done.curve or loss < min(value for _, value in done.curve):
                 best, done.best_step = copy.deepcopy(model.state_dict()), done.step
             done.curve.append((done.step, loss))
-        now = time.monotonic()
-        done.seconds = now - began
+        now, done.seconds = time.monotonic(), time.process_time() - began
         if now - saved > settings.state_interval_s or done.step == settings.steps:
             save_training_state(state, _state(model, optimizer, done, best))
             saved = now
@@ -164,7 +172,7 @@ def _step(
 ) -> None:
     progress = step / settings.steps
     for group in optimizer.param_groups:
-        group["lr"] = settings.learning_rate * _decay(progress, settings.decay_share)
+        group["lr"] = settings.learning_rate * _decay(progress, settings)
     model.train()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed((settings.seed << 32) + step)  # of dropout
@@ -177,15 +185,14 @@ def _step(
     optimizer.step()
 
 
-def _decay(progress: float, share: float) -> float:
-    """Give the share of the learning rate that is left.
-
-    A straight line would still be far above zero when the last fifth begins, which decides
-    whether a run has converged.
-    """
-    if progress <= 1.0 - share:
+def _decay(progress: float, settings: LoopSettings) -> float:
+    """Give the share of the learning rate that is left."""
+    begin = 1.0 - settings.decay_share - settings.settle_share
+    if progress <= begin or not settings.decay_share:
         return 1.0
-    return 0.5 * (1.0 + math.cos(math.pi * (progress - (1.0 - share)) / share))
+    last = SETTLED_RATE if settings.settle_share else 0.0
+    done = min((progress - begin) / settings.decay_share, 1.0)
+    return last + (1.0 - last) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
 def _validation_loss(model: nn.Module, validate: Validate, step: int) -> float:

@@ -90,10 +90,10 @@ def _map_points(lines: Lines, test: str) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def map_table(lines: Lines) -> str:
-    """Nadaraya-Watson estimates of F1, and the flat region in figures."""
+    """Nadaraya-Watson estimates of F1; none where no run is near."""
     softness = (10.0, 30.0, 50.0, 75.0, 100.0, 150.0)
     noises = (0.0, 25.0, 50.0, 75.0, 100.0)
-    header = ("set", "S, ms", *(f"σ = {noise:g} ms" for noise in noises))
+    header = ("set (runs)", "S, ms", *(f"σ = {noise:g} ms" for noise in noises))
     rows = []
     for test, title in _sets(lines).items():
         places, values = _map_points(lines, test)
@@ -102,8 +102,18 @@ def map_table(lines: Lines) -> str:
         for soft in softness:
             at = [(noise, soft) for noise in noises]
             estimates = nadaraya_watson(places, values, at)
-            rows.append((title, f"{soft:g}", *(f"{value:.1f}" for value in estimates)))
+            cells = [
+                f"{estimate:.1f}" if is_near else "–"
+                for estimate, is_near in zip(estimates, _are_near(places, at), strict=True)
+            ]
+            rows.append((f"{title} ({len(places)})", f"{soft:g}", *cells))
     return markdown(header, rows)
+
+
+def _are_near(places: NDArray[np.float64], at: ArrayLike) -> list[bool]:
+    """Tell which places have a run within two standard deviations of the kernel."""
+    distances = np.sqrt(np.square(np.asarray(at)[:, None] - places).sum(axis=-1))
+    return [bool(near) for near in distances.min(axis=1) <= 2 * BANDWIDTH_MS]
 
 
 def flat_table(lines: Lines) -> str:

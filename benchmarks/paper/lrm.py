@@ -148,9 +148,10 @@ def log_likelihood(parameters: LrmParameters, batch: LrmBatch) -> Tensor:
     so_far = torch.full((len(logits), log_density.shape[-1] + 1), _IMPOSSIBLE, dtype=logits.dtype)
     so_far[:, 0] = 0.0
     impossible = so_far[:, :0].new_full((len(logits), 1), _IMPOSSIBLE)
-    for step in range(logits.shape[1]):
-        with_label = torch.cat([impossible, so_far[:, :-1] + setting[:, step]], 1)
-        so_far = torch.logaddexp(so_far + skipped[:, step : step + 1], with_label)
+    # Unbound at once: the gradient of an index would fill the whole tensor for every step.
+    for passed, set_here in zip(skipped.unsqueeze(-1).unbind(1), setting.unbind(1), strict=True):
+        with_label = torch.cat([impossible, so_far[:, :-1] + set_here], 1)
+        so_far = torch.logaddexp(so_far + passed, with_label)
     return so_far.gather(1, batch.n_labels[:, None]).squeeze(1)
 
 

@@ -2,7 +2,9 @@
 
 Replaces what stands between ``<!-- name -->`` and ``<!-- /name -->`` in ``benchmarks/paper/
 README.md`` and draws ``benchmarks/paper/figures/<name>.png``. Nothing else is read than the lines
-of `benchmarks.paper.runs`; a table or figure without any line says so, or is not drawn.
+of `benchmarks.paper.runs` that belong to runs as they are listed now (a sweep that was stopped
+gives tables of what is there, with the number of runs beside each mean); a table or figure without
+any line says so, or is not drawn.
 
 The module ``benchmarks.paper.<experiment>_report`` has
 
@@ -22,7 +24,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any, Protocol
 
-from benchmarks.paper.runs import EXPERIMENTS, RESULTS, Line, read_lines
+from benchmarks.paper.runs import EXPERIMENTS, RESULTS, Line, current_lines
 from benchmarks.tables import replace_table
 from softloc.files import atomic_path, write_text_atomic
 
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     write_text_atomic(options.page, render(options.page, options.results))
     for name in EXPERIMENTS:
-        lines = read_lines(name, options.results)
+        lines = current_lines(name, options.results)
         for title, draw in load_report(name).FIGURES.items():
             figure = draw(lines) if lines else None
             if figure is not None:
@@ -59,7 +61,7 @@ def render(page: Path = PAGE, results: Path = RESULTS) -> str:
     """Return the text of the page with all tables replaced."""
     text = page.read_text(encoding="utf-8")
     for name in EXPERIMENTS:
-        lines = read_lines(name, results)
+        lines = current_lines(name, results)
         for title, make in load_report(name).TABLES.items():
             text = replace_table(text, title, functools.partial(_made, make, lines))
     return text

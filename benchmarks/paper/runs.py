@@ -19,13 +19,15 @@ so that training needs no matplotlib. Lines stand in ``benchmarks/results/paper-
 (``--quick``: below the output folder), one per finished run, see `line_of`.
 
 A run that has its line is not run again: `Run.key` tells them apart, so changed settings make
-another run. A run whose loss is no longer finite gets a line too, with the error as its result.
+another run, and lines of settings that are no longer listed are in no table (`current_lines`).
+A run whose loss is no longer finite gets a line too, with the error as its result.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib
 import itertools
 import json
 import math
@@ -95,7 +97,7 @@ class Outcome:
     steps : int
         Steps done.
     seconds : float
-        Time they took, with validation, summed over all resumptions.
+        Processor time of training, validation and scoring, summed over all resumptions.
     curve : sequence of (step, validation loss)
         Oldest first.
     result : Mapping
@@ -174,6 +176,22 @@ def _parse_line(text: str, path: Path, number: int) -> Line:
             "remove it, and its run is done again"
         ) from error
     return line
+
+
+def load_experiment(name: str) -> Experiment:
+    """Import the module of an experiment."""
+    module: Experiment = importlib.import_module(f"benchmarks.paper.{name}")
+    return module
+
+
+def current_lines(name: str, folder: Path = RESULTS) -> list[Line]:
+    """Read the lines of an experiment whose runs are still listed, as full or as quick ones.
+
+    Others were made with earlier settings: they must not be averaged with those of today.
+    """
+    experiment = load_experiment(name)
+    listed = {run.key for quick in (False, True) for run in experiment.runs(quick=quick)}
+    return [line for line in read_lines(name, folder) if line["key"] in listed]
 
 
 def missing(runs: Sequence[Run], lines: Sequence[Line]) -> list[Run]:

@@ -164,9 +164,16 @@ def _by_split(lines: Lines, key: str) -> dict[tuple[int, int], float]:
 
 
 def _f1_cell(lines: Lines, name: str, overlap: int) -> str:
+    """Write the spread over seeds of the mean over all splits; failing that, of some splits."""
     n_left_out = len(lines) - len(converged(lines))
     note = f"; {n_left_out} not converged" if n_left_out else ""
-    return spread(over_splits(lines, f"f1_{overlap}", range(1, SETS[name].n_splits + 1))) + note
+    n_splits = SETS[name].n_splits
+    complete = over_splits(lines, f"f1_{overlap}", range(1, n_splits + 1))
+    some = _by_split(lines, f"f1_{overlap}")
+    if complete or not some:
+        return spread(complete) + note
+    known = ", ".join(str(split) for split in sorted({split for split, _ in some}))
+    return f"{mean(some.values()):.1f} (of {n_splits} splits only {known}){note}"
 
 
 def _labels(lines: Lines, overlap: int) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.paper import drums, piano
+from benchmarks.paper import audio, drums, piano
 from benchmarks.paper.audio import (
     AudioSettings,
     Material,
@@ -18,6 +18,7 @@ from benchmarks.paper.audio import (
     read_split,
     score_labels,
 )
+from benchmarks.paper.curves import seeded
 from benchmarks.paper.idmt import read_idmt_split
 from benchmarks.paper.piano import split_by_work
 from benchmarks.paper.shapes import describe_predictions
@@ -31,7 +32,7 @@ from softloc.events import Corpus, Onset
 from softloc.features import FeatureSettings, LogMel, mel_filterbank
 from softloc.inference import compute_probabilities
 from softloc.model_files import ModelSettings
-from softloc.network import ConvStage, NetworkSettings
+from softloc.network import ConvStage, NetworkSettings, OnsetNetwork
 
 FEATURES = FeatureSettings(RATE_HZ, 160, 512, 512, n_bands=24, min_hz=30.0, max_hz=8000.0)
 SHAPE = NetworkSettings(3, 24, (ConvStage(4), ConvStage(4)), lstm_units=4, dense_units=4)
@@ -155,6 +156,19 @@ def test_works_are_never_on_both_sides(hits: Split) -> None:
     assert len(sides[0] | sides[1]) == 20
     assert len(sides[1]) == 3
     assert "7.flac" not in {*train.corpus.recordings, *valid.corpus.recordings}  # the leak
+
+
+def test_the_papers_network_computes_what_the_library_s_does() -> None:
+    """Only strides are other ones: they make it quicker."""
+    settings = AudioSettings("drums", 1)
+    shape = drums.sizes()["drums"].network(3, bidirectional=False)
+    plain, ours = (seeded(lambda: OnsetNetwork(shape), 0).eval() for _ in range(2))
+    assert isinstance(ours, OnsetNetwork)
+    audio._make_network(settings, ours)
+    features = torch.randn(2, 40, 2, shape.n_bands, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(plain(features)[0], ours(features)[0], atol=1e-5)
+    assert len(ours.convolutions) == len(plain.convolutions) + 1
 
 
 def test_every_network_of_the_full_runs_can_be_built_and_transcribes() -> None:

@@ -12,10 +12,21 @@ from benchmarks.paper import audio, drums, piano
 from benchmarks.paper.__main__ import main
 from benchmarks.paper.audio_report import better_f1
 from benchmarks.paper.curves import LoopSettings
-from benchmarks.paper.drums_report import nadaraya_watson
+from benchmarks.paper.drums_report import map_table, nadaraya_watson
 from benchmarks.paper.report import NOT_RUN, PAGE, load_report, render
 from benchmarks.paper.report import main as report
-from benchmarks.paper.runs import EXPERIMENTS, missing, read_lines, run_all, with_settings
+from benchmarks.paper.runs import (
+    EXPERIMENTS,
+    Outcome,
+    append_line,
+    current_lines,
+    line_of,
+    load_experiment,
+    missing,
+    read_lines,
+    run_all,
+    with_settings,
+)
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +148,61 @@ def test_no_run_is_listed_twice() -> None:
     assert noises_ms == {0.0, 50.0, 100.0, 150.0, 200.0, 500.0, 1000.0}
 
 
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_sweep_that_is_stopped_has_every_method_once_before_it_repeats(experiment: str) -> None:
+    """All names but the map's, whose seeds are places, come with seed 0 first."""
+    runs = [run for run in load_experiment(experiment).runs(quick=False) if run.name != "map"]
+    seeds = [run.seed for run in runs]
+    assert seeds == sorted(seeds)
+    assert {run.name for run in runs if run.seed == 0} == {run.name for run in runs}
+
+
+def test_some_of_the_map_comes_early() -> None:
+    names = [run.name for run in drums.runs(quick=False)]
+    first = names.index("map")
+    assert "clean-softloc" in names[:first]
+    assert names[first : first + 20] == ["map"] * 20
+    assert "annotators-each" in names[first + 20 :]
+
+
+def test_lines_of_earlier_settings_are_in_no_table(tmp_path: Path) -> None:
+    now = next(run for run in piano.runs(quick=False) if run.name == "labels")
+    earlier = with_settings(now, noise_ms=77.0)
+    scores = {"scores": {"close": {"50ms": {"F1": 12.5}}}}
+    for run in (earlier, now):
+        append_line(line_of(run, Outcome(0, 0.0, (), scores)), tmp_path)
+    assert [line["key"] for line in current_lines("piano", tmp_path)] == [now.key]
+    page = tmp_path / "page.md"
+    page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    text = render(page, tmp_path)
+    assert "| set | σ = 50 ms |" in text
+    assert "77" not in text.split("<!-- piano-labels -->")[1].split("<!--")[0]
+
+
+def test_half_precision_learns_the_same(tmp_path: Path) -> None:
+    """Training computes with half the digits: the curve is near, the scores have all digits."""
+    (listed,) = [run for run in drums.runs(quick=True) if run.name == "look-cross-entropy"]
+    lines = []
+    for precision in ("float32", "bfloat16"):
+        run = with_settings(listed, steps=20, validations=4, precision=precision)
+        run_all(drums, [run], tmp_path, results=tmp_path, quick=True)
+        lines.append(read_lines("drums", tmp_path)[-1])
+    curves = [[loss for _, loss in line["validation_curve"]] for line in lines]
+    assert curves[0] != curves[1]
+    assert curves[0] == pytest.approx(curves[1], rel=0.05)
+
+
 def test_the_map_averages_what_is_near() -> None:
     places = [(0.0, 0.0), (100.0, 0.0)]
     estimates = nadaraya_watson(places, [10.0, 20.0], [(0.0, 0.0), (50.0, 40.0), (1e5, 0.0)])
     assert estimates.tolist() == pytest.approx([10.0, 15.0, 20.0])
+    # Of a sweep that has only begun the table tells no more than is there.
+    settings = {"noise_ms": 20.0, "softness_ms": 80.0, "steps": 1}
+    scores = {"scores": {"test": {"mass": {"50ms": {"F1": 81.0}}}}}
+    line = {"name": "map", "settings": settings, "converged": True, "result": scores}
+    rows = [row.split(" | ") for row in map_table([line]).splitlines()[2:]]
+    assert rows[0] == ["| kits never heard (1)", "10", "–", "–", "–", "–", "– |"]
+    assert rows[3] == ["| kits never heard (1)", "75", "81.0", "81.0", "–", "–", "– |"]
 
 
 def test_tables_without_lines_say_so() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.paper import curves
 from benchmarks.paper.curves import LoopSettings, fit, seeded
 from benchmarks.paper.runs import (
     Context,
@@ -27,6 +28,17 @@ from benchmarks.paper.runs import (
 from softloc.errors import SoftLocError, TrainingError
 
 SETTINGS = LoopSettings(steps=40, learning_rate=0.05, validations=8, decay_share=0.5)
+
+
+def test_learning_rates_fall_and_settle() -> None:
+    settles = LoopSettings(10, decay_share=0.6, settle_share=0.2)
+    rates = [curves._decay(progress, settles) for progress in np.linspace(0.0, 1.0, 101)]
+    assert rates[:21] == [1.0] * 21
+    assert (np.diff(rates[20:81]) < 0.0).all()
+    assert rates[50] == pytest.approx((1.0 + curves.SETTLED_RATE) / 2)  # half a cosine's middle
+    assert rates[80:] == pytest.approx([curves.SETTLED_RATE] * 21)
+    assert curves._decay(1.0, SETTINGS) == pytest.approx(0.0)
+    assert curves._decay(0.9, LoopSettings(10)) == 1.0
 
 
 class Toy:

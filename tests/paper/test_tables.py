@@ -144,6 +144,13 @@ def test_only_seeds_with_all_splits_make_a_mean() -> None:
     assert [row[1] for row in paper] == ["74.7", "74.1", "73.4"]
 
 
+def test_a_sweep_that_was_stopped_tells_the_splits_it_has() -> None:
+    lines = [line for line in VIDEO_LINES if line["settings"]["split"] in (1, 3)]
+    table = rows_of(video_report.TABLES["video-gtea-10"](lines))
+    # Seeds 0 (70 and 90), 1 (50 and 50) and 2 (10 and 10).
+    assert table[1] == ["cross-entropy", "46.7 (of 4 splits only 1, 3)"]
+
+
 def test_video_differences_pair_splits() -> None:
     rows = rows_of(video_report.TABLES["video-differences"](VIDEO_LINES))
     (row,) = [r for r in rows if r[:3] == ["GTEA", "10", "SoftLoc"]]
