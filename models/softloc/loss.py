@@ -38,9 +38,14 @@ _KERNEL_REACH = 9.0
 # Smallest agreement that the "log" measure tells from zero.
 _SMALLEST_AGREEMENT = 1e-6
 
+# Log-odds beyond it count as it: sums of them must not overflow in single precision.
+_LARGEST_ODDS = 1e30
 # The tilted mean may miss the count by this share of a standard deviation.
 _TILT_TOLERANCE = 0.5
-# Enough to double the reach up to logits of 1e12 and bisect back to a thousandth.
+# Steps from where the logits are. Ordinary windows need fewer than half as many; windows that
+# contradict their count by more are searched from the middle between their frames.
+_TILT_STEPS = 16
+# Enough to bisect whatever gap is left there.
 _MOST_TILT_STEPS = 100
 # Frames are multiplied into blocks of 2**4 before anything is evaluated on the unit circle.
 _BLOCK_LEVELS = 4
@@ -215,7 +220,8 @@ def count_nll(
     Parameters
     ----------
     logits : Tensor [shape=(batch, classes, frames)]
-        Log-odds of an event in each frame, finite, or probabilities: see ``inputs``.
+        Log-odds of an event in each frame, or probabilities: see ``inputs``. Log-odds beyond
+        ±1e30, infinite ones included, count as ±1e30, and their gradient is 0.
     counts : Tensor [shape=(batch, classes)]
         Whole numbers from 0 to the number of frames inside the mask.
     mask : Tensor of bool, broadcastable to (batch, classes, frames), optional
@@ -240,6 +246,7 @@ def count_nll(
     1. *Tilt*. Adding s to all logits changes the probability of k events in closed form,
        ``log P(k) = log P_s(k) + Σ softplus(z + s) - Σ softplus(z) - s k``. With s such that the
        expected number is about k, P_s(k) is near its distribution's peak and cannot underflow.
+       Where certain frames contradict the count, the sums are taken without what cancels.
     2. *Product*. The generating function ``G(x) = Π (1 - p_t + p_t x)`` is multiplied out for
        blocks of 16 frames, the blocks are evaluated at N-th roots of unity and multiplied there,
        and P_s(k) is one coefficient of the inverse transform. N only has to span the tilted
@@ -251,7 +258,7 @@ def count_nll(
         raise ValueError(
             f"counts have shape {tuple(counts.shape)}, the windows {tuple(logits.shape[:2])}"
         )
-    odds = _as_logits(_at_least_single(logits), inputs)
+    odds = _as_logits(_at_least_single(logits), inputs).clamp(-_LARGEST_ODDS, _LARGEST_ODDS)
     keep = _full_mask(mask, odds)
     n_frames = torch.full_like(counts, odds.shape[-1]) if keep is None else keep.sum(-1)
     _check_counts(counts, n_frames)
@@ -318,8 +325,7 @@ def _group_nll(
     tilted = _tilt(odds, counts, n_frames)
     n_roots = _enough_roots(tilted, counts, len(odds))
     mass, mass_gradient = _mass_at_count(tilted.probabilities, counts, n_roots, wants_posterior)
-    correction = (_softplus(odds + tilted.shift) - _softplus(odds)).sum(0) - tilted.shift * counts
-    nll = -(mass.log() + correction)
+    nll = -(mass.log() + _tilt_correction(odds, tilted, counts))
     if mass_gradient is None:
         return nll, None
     posterior = (tilted.probabilities * mass_gradient).div_(mass)
@@ -330,16 +336,43 @@ class _Tilted(NamedTuple):
     """Windows whose log-odds were shifted, and the moments of their number of events."""
 
     shift: Tensor
+    odds: Tensor
     probabilities: Tensor
     mean: Tensor
     variance: Tensor
+    near: Tensor
 
 
 def _tilt(odds: Tensor, counts: Tensor, n_frames: Tensor) -> _Tilted:
-    """Shift the log-odds (frames, windows) until the expected number of events is near counts.
+    """Shift the log-odds (frames, windows) until the expected number of events is near counts."""
+    tilted = _search_tilt(odds, counts, n_frames, _TILT_STEPS)
+    if bool(tilted.near.all()):
+        return tilted
+    far = (~tilted.near).nonzero().squeeze(-1)
+    # Differences to a frame of the same size are exact; shifts of that size would be coarse.
+    centre = _between_events_and_none(odds[:, far], counts[far])
+    again = _search_tilt(odds[:, far] - centre, counts[far], n_frames[far], _MOST_TILT_STEPS)
+    again = again._replace(shift=again.shift - centre)
+    for whole, part in zip(tilted, again, strict=True):
+        whole[..., far] = part
+    return tilted
 
-    Newton on the log-odds of the mean, whose slope never exceeds 1, kept inside the bracket that
-    earlier steps found; on plateaus, where Newton flies off, steps double until there is one.
+
+def _between_events_and_none(odds: Tensor, counts: Tensor) -> Tensor:
+    """Return the middle between the likeliest ``counts`` frames of each window and the others."""
+    ordered = odds.sort(dim=0, descending=True).values
+    last_event = (counts.long() - 1).clamp(min=0)
+    first_none = counts.long().clamp(max=len(odds) - 1)
+    edges = ordered.gather(0, torch.stack([last_event, first_none]))
+    # Beyond the last frame of a full window there is none.
+    return torch.where(edges[1].isinf(), edges[0], edges.mean(0))
+
+
+def _search_tilt(odds: Tensor, counts: Tensor, n_frames: Tensor, most_steps: int) -> _Tilted:
+    """Newton on the log-odds of the mean, whose slope never exceeds 1, kept inside the bracket.
+
+    That is what earlier steps found; on plateaus, where Newton flies off, steps double until
+    there is one.
     """
     smallest, epsilon = torch.finfo(odds.dtype).tiny, torch.finfo(odds.dtype).eps
     # Half an event inside either end: no finite tilt makes 0 or all events certain.
@@ -347,13 +380,15 @@ def _tilt(odds: Tensor, counts: Tensor, n_frames: Tensor) -> _Tilted:
     wanted_odds = torch.logit(wanted / n_frames)
     low, high = torch.full_like(wanted, -math.inf), torch.full_like(wanted, math.inf)
     shift = torch.zeros_like(wanted)
-    for step in range(_MOST_TILT_STEPS):
-        probabilities = (odds + shift).sigmoid_()
+    for step in range(most_steps):
+        shifted = odds + shift
+        probabilities = shifted.sigmoid()
         mean = probabilities.sum(0)
         variance = (mean - probabilities.square().sum(0)).clamp_(min=0)
         surplus = mean - wanted
-        near = surplus.abs() <= _TILT_TOLERANCE * (variance.sqrt() + 0.1)
-        if bool(near.all()):
+        # Not "is near": a window of NaN has nowhere to go.
+        near = ~(surplus.abs() > _TILT_TOLERANCE * (variance.sqrt() + 0.1))
+        if step == most_steps - 1 or bool(near.all()):
             break
         low, high = torch.where(surplus < 0, shift, low), torch.where(surplus > 0, shift, high)
         share = (mean / n_frames).clamp(smallest, 1 - epsilon)
@@ -363,7 +398,26 @@ def _tilt(odds: Tensor, counts: Tensor, n_frames: Tensor) -> _Tilted:
         better = torch.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
         # Whoever has arrived stays: on a plateau another step would throw it out again.
         shift = torch.where(near, shift, better)
-    return _Tilted(shift, probabilities, mean, variance)
+    return _Tilted(shift, shifted, probabilities, mean, variance, near)
+
+
+def _tilt_correction(odds: Tensor, tilted: _Tilted, counts: Tensor) -> Tensor:
+    """Return ``Σ softplus(z + s) - Σ softplus(z) - s k``, without large terms that cancel.
+
+    ``softplus(z) = max(z, 0) + log(1 + exp(-|z|))``. Of the first part remains, beside ``s`` times
+    the events that the signs of the logits lack, what the frames whose sign has changed are
+    beyond 0.
+    """
+    likely = odds > 0
+    lacking = counts - likely.sum(0)
+    beyond = torch.where(likely, -tilted.odds, tilted.odds).clamp_(min=0)
+    uncertain = _uncertainty(tilted.odds) - _uncertainty(odds)
+    return (beyond + uncertain).sum(0) - tilted.shift * lacking
+
+
+def _uncertainty(odds: Tensor) -> Tensor:
+    """Return ``log(1 + exp(-|z|))``."""
+    return odds.abs().neg_().exp_().log1p_()
 
 
 def _enough_roots(tilted: _Tilted, counts: Tensor, n_frames: int) -> int:
@@ -461,11 +515,6 @@ def _value_halves_gradient(product_gradient: Tensor, values: Tensor) -> Tensor:
     left, right = values[:n_pairs].conj(), values[-n_pairs:].conj()
     pairs, odd_one = product_gradient[:n_pairs], product_gradient[n_pairs:]
     return torch.cat([pairs * right, odd_one, pairs * left])
-
-
-def _softplus(odds: Tensor) -> Tensor:
-    # PyTorch's own threshold of 20 is good for single precision only.
-    return functional.softplus(odds, threshold=40.0)
 
 
 def _as_logits(values: Tensor, inputs: str) -> Tensor:
