@@ -40,6 +40,8 @@ _SMALLEST_AGREEMENT = 1e-6
 
 # Log-odds beyond it count as it: sums of them must not overflow in single precision.
 _LARGEST_ODDS = 1e30
+# Up to it sums of log-odds may cancel without harm, and are taken the fast way.
+_ORDINARY_ODDS = 100.0
 # The tilted mean may miss the count by this share of a standard deviation.
 _TILT_TOLERANCE = 0.5
 # Steps from where the logits are. Ordinary windows need fewer than half as many; windows that
@@ -258,7 +260,10 @@ def count_nll(
         raise ValueError(
             f"counts have shape {tuple(counts.shape)}, the windows {tuple(logits.shape[:2])}"
         )
-    odds = _as_logits(_at_least_single(logits), inputs).clamp(-_LARGEST_ODDS, _LARGEST_ODDS)
+    odds = _as_logits(_at_least_single(logits), inputs)
+    largest = _largest(odds)
+    if not largest <= _LARGEST_ODDS:
+        odds = odds.clamp(-_LARGEST_ODDS, _LARGEST_ODDS)
     keep = _full_mask(mask, odds)
     n_frames = torch.full_like(counts, odds.shape[-1]) if keep is None else keep.sum(-1)
     _check_counts(counts, n_frames)
@@ -269,9 +274,20 @@ def count_nll(
         odds = odds.masked_fill(~(keep | empty.unsqueeze(-1)), -math.inf)
     possible = n_frames.masked_fill(empty, odds.shape[-1])
     nll: Tensor = _CountNll.apply(  # type: ignore[no-untyped-call]
-        odds.flatten(0, 1), counts.flatten().to(odds), possible.flatten().to(odds)
+        odds.flatten(0, 1),
+        counts.flatten().to(odds),
+        possible.flatten().to(odds),
+        largest <= _ORDINARY_ODDS,
     )
     return _reduce(nll.view(counts.shape).masked_fill(empty, 0.0), reduction)
+
+
+def _largest(odds: Tensor) -> float:
+    """Return the largest absolute value; NaN if there is one."""
+    if not odds.numel():
+        return 0.0
+    low, high = odds.detach().aminmax()
+    return float(torch.maximum(-low, high))
 
 
 def _rarer_kind(odds: Tensor, counts: Tensor, n_frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -289,7 +305,9 @@ class _CountNll(torch.autograd.Function):
     """-log P(count) of many windows; a logit of -inf marks a frame outside the window."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, counts: Tensor, n_frames: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, logits: Tensor, counts: Tensor, n_frames: Tensor, are_ordinary: bool
+    ) -> Tensor:
         wants_gradient = ctx.needs_input_grad[0]
         nll = torch.empty_like(counts)
         gradient = torch.empty_like(logits if wants_gradient else logits[:0])
@@ -301,7 +319,7 @@ class _CountNll(torch.autograd.Function):
             for first in range(0, len(logits), n_windows):
                 group = slice(first, first + n_windows)
                 nll[group], posterior = _group_nll(
-                    logits[group], counts[group], n_frames[group], wants_gradient
+                    logits[group], counts[group], n_frames[group], wants_gradient, are_ordinary
                 )
                 if posterior is not None:
                     torch.sub(logits[group].sigmoid(), posterior, out=gradient[group])
@@ -310,13 +328,13 @@ class _CountNll(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_nll: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad_nll: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * grad_nll.unsqueeze(-1), None, None
+        return gradient * grad_nll.unsqueeze(-1), None, None, None
 
 
 def _group_nll(
-    logits: Tensor, counts: Tensor, n_frames: Tensor, wants_posterior: bool
+    logits: Tensor, counts: Tensor, n_frames: Tensor, wants_posterior: bool, are_ordinary: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Return -log P(count) and P(event in frame | count) of (windows, frames)."""
     # Frames lead from here on: every later step works on long contiguous runs.
@@ -325,7 +343,8 @@ def _group_nll(
     tilted = _tilt(odds, counts, n_frames)
     n_roots = _enough_roots(tilted, counts, len(odds))
     mass, mass_gradient = _mass_at_count(tilted.probabilities, counts, n_roots, wants_posterior)
-    nll = -(mass.log() + _tilt_correction(odds, tilted, counts))
+    correct = _tilt_correction if are_ordinary else _exact_tilt_correction
+    nll = -(mass.log() + correct(odds, tilted, counts))
     if mass_gradient is None:
         return nll, None
     posterior = (tilted.probabilities * mass_gradient).div_(mass)
@@ -381,8 +400,7 @@ def _search_tilt(odds: Tensor, counts: Tensor, n_frames: Tensor, most_steps: int
     low, high = torch.full_like(wanted, -math.inf), torch.full_like(wanted, math.inf)
     shift = torch.zeros_like(wanted)
     for step in range(most_steps):
-        shifted = odds + shift
-        probabilities = shifted.sigmoid()
+        probabilities = (odds + shift).sigmoid_()
         mean = probabilities.sum(0)
         variance = (mean - probabilities.square().sum(0)).clamp_(min=0)
         surplus = mean - wanted
@@ -398,26 +416,31 @@ def _search_tilt(odds: Tensor, counts: Tensor, n_frames: Tensor, most_steps: int
         better = torch.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
         # Whoever has arrived stays: on a plateau another step would throw it out again.
         shift = torch.where(near, shift, better)
-    return _Tilted(shift, shifted, probabilities, mean, variance, near)
+    return _Tilted(shift, odds + shift, probabilities, mean, variance, near)
 
 
 def _tilt_correction(odds: Tensor, tilted: _Tilted, counts: Tensor) -> Tensor:
-    """Return ``Σ softplus(z + s) - Σ softplus(z) - s k``, without large terms that cancel.
+    """Return ``Σ softplus(z + s) - Σ softplus(z) - s k``, what the shift did to log P(k)."""
+    return (_softplus(tilted.odds) - _softplus(odds)).sum(0) - tilted.shift * counts
 
-    ``softplus(z) = max(z, 0) + log(1 + exp(-|z|))``. Of the first part remains, beside ``s`` times
-    the events that the signs of the logits lack, what the frames whose sign has changed are
-    beyond 0.
+
+def _exact_tilt_correction(odds: Tensor, tilted: _Tilted, counts: Tensor) -> Tensor:
+    """Return the same without large terms that cancel.
+
+    ``softplus(z) = max(z, 0) + softplus(-|z|)``. Of the first part remains, beside ``s`` times
+    the events that the signs of the logits lack, how far beyond 0 the frames are whose sign has
+    changed.
     """
     likely = odds > 0
     lacking = counts - likely.sum(0)
     beyond = torch.where(likely, -tilted.odds, tilted.odds).clamp_(min=0)
-    uncertain = _uncertainty(tilted.odds) - _uncertainty(odds)
+    uncertain = _softplus(-tilted.odds.abs()) - _softplus(-odds.abs())
     return (beyond + uncertain).sum(0) - tilted.shift * lacking
 
 
-def _uncertainty(odds: Tensor) -> Tensor:
-    """Return ``log(1 + exp(-|z|))``."""
-    return odds.abs().neg_().exp_().log1p_()
+def _softplus(odds: Tensor) -> Tensor:
+    # PyTorch's own threshold of 20 is good for single precision only.
+    return functional.softplus(odds, threshold=40.0)
 
 
 def _enough_roots(tilted: _Tilted, counts: Tensor, n_frames: int) -> int:
