@@ -18,7 +18,7 @@ LAYERS = (
     {"events", "vocabulary", "network", "loss", "decoders", "processes", "curves"},
     {"formats", "perturb", "evaluation", "audio", "losses"},
     {"features", "decoding", "velocity", "audio_store", "rendering", "diagnosis", "report"},
-    {"presets", "model_files", "datasets", "batches", "spool"},
+    {"presets", "model_files", "model_weights", "datasets", "batches", "spool"},
     {"checkpoints", "engines"},
     {"inference"},
     {"streaming"},
@@ -33,6 +33,7 @@ ALLOWED = {
     ("files", "errors"),
     ("note_maps", "errors"),
     ("batches", "datasets"),
+    ("model_files", "model_weights"),
 }
 
 #: What these may import of ours: they can be lifted out of the package.

@@ -106,7 +106,9 @@ def test_velocities_that_do_not_fit_are_refused(tmp_path: Path, checkpoint: Chec
     velocity = silent_velocity(3)
     velocity.mean[1] = float("inf")
     save_checkpoint(path, dataclasses.replace(checkpoint, velocity=velocity))
-    with pytest.raises(CheckpointError, match=r"not finite \(velocity\.mean\)"):
+    with pytest.raises(
+        CheckpointError, match=r"damaged \(velocity\.mean holds inf, which is not finite\)"
+    ):
         load_checkpoint(path)
 
 
@@ -134,14 +136,6 @@ def test_foreign_and_newer_files_are_refused(tmp_path: Path, checkpoint: Checkpo
     rewrite(path, classes=["KD"])
     with pytest.raises(CheckpointError, match="damaged"):
         load_checkpoint(path)
-
-
-def test_weights_that_are_not_finite_are_refused(tmp_path: Path, checkpoint: Checkpoint) -> None:
-    with torch.no_grad():
-        checkpoint.network.output.weight[0, 0] = float("nan")
-    save_checkpoint(tmp_path / "a.safetensors", checkpoint)
-    with pytest.raises(CheckpointError, match=r"not finite \(network\.output\.weight\)"):
-        load_checkpoint(tmp_path / "a.safetensors")
 
 
 def test_unknown_names_list_the_known(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
 from softloc.checkpoints import load_checkpoint, load_training_state
 from softloc.errors import CheckpointError
 from softloc.formats import read_onsets
 from softloc.model_files import FORMAT_VERSION
 from softloc.pipeline import from_checkpoint
+from softloc_cli.app import app
 
 GOLDEN = Path(__file__).parent / "golden"
+EXAMPLE = str(Path(__file__).parents[1] / "examples" / "groove.flac")
 
 
 @pytest.mark.parametrize("version", range(1, FORMAT_VERSION + 1))
@@ -45,15 +48,38 @@ def test_golden_model_has_every_part() -> None:
     assert checkpoint.record == {"licence": "MIT"}
 
 
-def test_newer_format_is_refused_whatever_else_it_holds(tmp_path: Path) -> None:
-    """Nothing but the version may be relied on in a format that is not known yet."""
+@pytest.fixture
+def newer_model(tmp_path: Path) -> Path:
+    """A file of the next format: nothing but the version may be relied on."""
     path = tmp_path / "new.safetensors"
     with safe_open(GOLDEN / "checkpoint-format1.safetensors", framework="pt") as file:
         tensors = {"all.new": file.get_tensor("network.output.bias")}
     header = {"softloc_format": FORMAT_VERSION + 1, "network": ["unheard", "of"]}
     save_file(tensors, path, metadata={"softloc": json.dumps(header)})
+    return path
+
+
+def test_newer_format_is_refused_whatever_else_it_holds(newer_model: Path) -> None:
     with pytest.raises(CheckpointError, match=r"format 2 is newer .* upgrade softloc"):
-        load_checkpoint(path)
+        load_checkpoint(newer_model)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("transcribe", EXAMPLE, "-f", "csv", "--engine", "torch", "-m"),
+        ("transcribe", EXAMPLE, "-f", "csv", "--engine", "onnx", "-m"),
+        ("models", "show"),
+        ("models", "verify"),
+    ],
+    ids=lambda arguments: f"{arguments[0]} {arguments[-2]}",
+)
+def test_commands_refuse_a_newer_format(arguments: tuple[str, ...], newer_model: Path) -> None:
+    result = CliRunner().invoke(app, [*arguments, str(newer_model)])
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    told = f"error: {newer_model}: format 2 is newer than this softloc knows (1); upgrade softloc"
+    assert result.stderr.splitlines() == [told]
 
 
 def test_training_state_of_another_program_is_refused(tmp_path: Path) -> None:

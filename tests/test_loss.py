@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import itertools
 import math
 
@@ -60,6 +61,29 @@ def by_recursion(logits: np.ndarray, count: int) -> float:
         log_mass[1:] = np.logaddexp(log_mass[1:] + none, log_mass[:-1] + event)
         log_mass[0] += none
     return float(-log_mass[count])
+
+
+def by_decimals(logits: list[float], count: int) -> tuple[float, np.ndarray]:
+    """Eq. 3 as a ratio of sums of products of odds, to 60 digits with exponents without end."""
+    with decimal.localcontext(prec=60, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN):
+        odds = [decimal.Decimal(logit).exp() for logit in logits]
+
+        def chosen(frames: list[decimal.Decimal], n_events: int) -> decimal.Decimal:
+            """Sum the products of n_events of them."""
+            sums = [decimal.Decimal(1)] + [decimal.Decimal(0)] * n_events
+            for value in frames:
+                for n in range(n_events, 0, -1):
+                    sums[n] += value * sums[n - 1]
+            return sums[n_events]
+
+        total = chosen(odds, count)
+        nll = sum(((1 + each).ln() for each in odds), start=decimal.Decimal(0)) - total.ln()
+        gradient = []
+        for frame, each in enumerate(odds):
+            others = odds[:frame] + odds[frame + 1 :]
+            posterior = each * chosen(others, count - 1) / total if count else 0
+            gradient.append(float(each / (1 + each) - posterior))
+        return float(nll), np.array(gradient)
 
 
 def slow_kernel(softness: float) -> dict[int, float]:
@@ -225,18 +249,19 @@ def test_an_empty_window_costs_nothing() -> None:
         count_nll(leaf, torch.tensor([[1], [2]]), mask)
 
 
+@pytest.mark.parametrize("level", [1e4, 1e5, 1e6, 1e8, 1e12])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_extreme_logits_are_finite_and_right(dtype: torch.dtype) -> None:
-    high, low = torch.full((10,), 1e4), torch.full((290,), -1e4)
+def test_extreme_logits_are_finite_and_right(dtype: torch.dtype, level: float) -> None:
+    high, low = torch.full((10,), level), torch.full((290,), -level)
     plateaus = torch.cat([high, low]).to(dtype).expand(5, 1, 300)
     counts = torch.tensor([[10], [9], [12], [0], [300]])
     nll, gradient = with_gradient(plateaus, counts)
     expected = [
         0.0,
-        1e4 - math.log(10),
-        2e4 - math.log(math.comb(290, 2)),
-        1e5,
-        290e4,
+        level - math.log(10),
+        2 * level - math.log(math.comb(290, 2)),
+        10 * level,
+        290 * level,
     ]
     np.testing.assert_allclose(nll.flatten().double(), expected, rtol=1e-5, atol=1e-5)
     assert gradient.isfinite().all()
@@ -245,7 +270,7 @@ def test_extreme_logits_are_finite_and_right(dtype: torch.dtype) -> None:
     np.testing.assert_allclose(gradient[2, 0, 10:], -2 / 290, rtol=1e-3)
 
 
-@pytest.mark.parametrize("level", [-1e4, -80.0, -30.0, 30.0, 1e4])
+@pytest.mark.parametrize("level", [-1e30, -1e8, -1e5, -1e4, -80.0, -30.0, 30.0, 1e4, 1e5, 1e8])
 @pytest.mark.parametrize("count", [0, 1, 150, 300])
 def test_constant_logits_give_the_binomial_distribution(level: float, count: int) -> None:
     logits = torch.full((1, 1, 300), level, dtype=torch.float32)
@@ -256,6 +281,59 @@ def test_constant_logits_give_the_binomial_distribution(level: float, count: int
     assert nll.item() == pytest.approx(expected, rel=1e-5, abs=1e-4)
     prior = 1 / (1 + math.exp(-level)) if level > -700 else 0.0
     np.testing.assert_allclose(gradient.flatten(), prior - count / 300, atol=1e-5)
+
+
+MAGNITUDES = st.sampled_from([1e-45, 1e-3, 1.0, 30.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8])
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-11)])
+@settings(max_examples=150, deadline=None)
+@given(
+    frames=st.lists(st.tuples(MAGNITUDES, st.floats(-1, 1)), min_size=1, max_size=8),
+    share=st.floats(0, 1),
+)
+def test_logits_of_every_size_equal_the_literal_version(
+    dtype: torch.dtype, tolerance: float, frames: list[tuple[float, float]], share: float
+) -> None:
+    logits = torch.tensor([size * part for size, part in frames], dtype=dtype)
+    count = round(share * len(logits))
+    nll, gradient = with_gradient(logits.view(1, 1, -1), torch.tensor([[count]]))
+    expected, slope = by_decimals(logits.tolist(), count)
+    assert nll.item() == pytest.approx(expected, rel=tolerance, abs=tolerance)
+    np.testing.assert_allclose(gradient.flatten(), slope, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("size", [1e3, 1e5, 1e8])
+def test_certain_and_right_costs_nothing_whatever_the_size(size: float) -> None:
+    """Sums of 300 large numbers that cancel would be wrong by many nats."""
+    logits = (size * drawn(1, 1, 300)).float()
+    logits[logits.abs() < 30] = 30.0
+    count = (logits > 0).sum(-1)
+    nll, gradient = with_gradient(logits, count)
+    assert nll.item() == pytest.approx(0, abs=1e-5)
+    assert gradient.abs().max() < 1e-5
+    missed, _ = with_gradient(logits, count + 1)
+    likeliest = logits[logits < 0].max().item()
+    assert missed.item() == pytest.approx(-likeliest, rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1e30, 3e38, math.inf])
+@pytest.mark.parametrize("masked", [False, True])
+def test_infinite_logits_cost_what_the_largest_do(
+    dtype: torch.dtype, size: float, masked: bool
+) -> None:
+    row = torch.tensor([size, -size, size, 0.0, -size], dtype=dtype)
+    counts = torch.arange(6).unsqueeze(-1)
+    mask = torch.ones(5, dtype=torch.bool)
+    if masked:
+        mask[3], counts = False, counts[:5]
+    n_certain = 2 if masked else 3  # zero may turn out either way
+    nll, gradient = with_gradient(row.expand(len(counts), 1, 5), counts, mask=mask)
+    wrong = [max(2 - k, 0) + max(k - n_certain, 0) for k in counts.flatten().tolist()]
+    for value, n_wrong in zip(nll.flatten().tolist(), wrong, strict=True):
+        assert value == pytest.approx(n_wrong * 1e30, rel=1e-6, abs=1.0)
+    assert gradient.isfinite().all()
 
 
 def test_one_odd_frame_above_a_plateau_is_found() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from softloc.errors import SettingsError
-from softloc.network import OnsetNetwork, count_weights, multiplications_per_frame
+from softloc.network import OnsetNetwork, multiplications_per_frame, tensor_shapes
 from softloc.presets import SIZES, get_size
 
 
@@ -127,8 +127,12 @@ def test_sizes_are_found_by_name() -> None:
 
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_weights_are_counted_without_making_them(name: str, bidirectional: bool) -> None:
-    settings = SIZES[name].network(3, bidirectional=bidirectional)
-    made = OnsetNetwork(settings).named_parameters()
-    matrices = (tensor.numel() for _, tensor in made if tensor.dim() > 1)
-    assert count_weights(settings) == sum(matrices)
+@pytest.mark.parametrize(
+    "variant", [{}, {"batch_norm": False}, {"dense_sees_convolutions": False}], ids=str
+)
+def test_tensors_are_named_without_making_them(
+    name: str, bidirectional: bool, variant: dict[str, bool]
+) -> None:
+    settings = replace(SIZES[name].network(3, bidirectional=bidirectional), **variant)
+    made = OnsetNetwork(settings).state_dict()
+    assert tensor_shapes(settings) == {key: tuple(value.shape) for key, value in made.items()}

@@ -38,9 +38,16 @@ _KERNEL_REACH = 9.0
 # Smallest agreement that the "log" measure tells from zero.
 _SMALLEST_AGREEMENT = 1e-6
 
+# Log-odds beyond it count as it: sums of them must not overflow in single precision.
+_LARGEST_ODDS = 1e30
+# Up to it sums of log-odds may cancel without harm, and are taken the fast way.
+_ORDINARY_ODDS = 100.0
 # The tilted mean may miss the count by this share of a standard deviation.
 _TILT_TOLERANCE = 0.5
-# Enough to double the reach up to logits of 1e12 and bisect back to a thousandth.
+# Steps from where the logits are. Ordinary windows need fewer than half as many; windows that
+# contradict their count by more are searched from the middle between their frames.
+_TILT_STEPS = 16
+# Enough to bisect whatever gap is left there.
 _MOST_TILT_STEPS = 100
 # Frames are multiplied into blocks of 2**4 before anything is evaluated on the unit circle.
 _BLOCK_LEVELS = 4
@@ -215,7 +222,8 @@ def count_nll(
     Parameters
     ----------
     logits : Tensor [shape=(batch, classes, frames)]
-        Log-odds of an event in each frame, finite, or probabilities: see ``inputs``.
+        Log-odds of an event in each frame, or probabilities: see ``inputs``. Log-odds beyond
+        ±1e30, infinite ones included, count as ±1e30, and their gradient is 0.
     counts : Tensor [shape=(batch, classes)]
         Whole numbers from 0 to the number of frames inside the mask.
     mask : Tensor of bool, broadcastable to (batch, classes, frames), optional
@@ -240,6 +248,7 @@ def count_nll(
     1. *Tilt*. Adding s to all logits changes the probability of k events in closed form,
        ``log P(k) = log P_s(k) + Σ softplus(z + s) - Σ softplus(z) - s k``. With s such that the
        expected number is about k, P_s(k) is near its distribution's peak and cannot underflow.
+       Where certain frames contradict the count, the sums are taken without what cancels.
     2. *Product*. The generating function ``G(x) = Π (1 - p_t + p_t x)`` is multiplied out for
        blocks of 16 frames, the blocks are evaluated at N-th roots of unity and multiplied there,
        and P_s(k) is one coefficient of the inverse transform. N only has to span the tilted
@@ -252,6 +261,9 @@ def count_nll(
             f"counts have shape {tuple(counts.shape)}, the windows {tuple(logits.shape[:2])}"
         )
     odds = _as_logits(_at_least_single(logits), inputs)
+    largest = _largest(odds)
+    if not largest <= _LARGEST_ODDS:
+        odds = odds.clamp(-_LARGEST_ODDS, _LARGEST_ODDS)
     keep = _full_mask(mask, odds)
     n_frames = torch.full_like(counts, odds.shape[-1]) if keep is None else keep.sum(-1)
     _check_counts(counts, n_frames)
@@ -262,9 +274,20 @@ def count_nll(
         odds = odds.masked_fill(~(keep | empty.unsqueeze(-1)), -math.inf)
     possible = n_frames.masked_fill(empty, odds.shape[-1])
     nll: Tensor = _CountNll.apply(  # type: ignore[no-untyped-call]
-        odds.flatten(0, 1), counts.flatten().to(odds), possible.flatten().to(odds)
+        odds.flatten(0, 1),
+        counts.flatten().to(odds),
+        possible.flatten().to(odds),
+        largest <= _ORDINARY_ODDS,
     )
     return _reduce(nll.view(counts.shape).masked_fill(empty, 0.0), reduction)
+
+
+def _largest(odds: Tensor) -> float:
+    """Return the largest absolute value; NaN if there is one."""
+    if not odds.numel():
+        return 0.0
+    low, high = odds.detach().aminmax()
+    return float(torch.maximum(-low, high))
 
 
 def _rarer_kind(odds: Tensor, counts: Tensor, n_frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -282,7 +305,9 @@ class _CountNll(torch.autograd.Function):
     """-log P(count) of many windows; a logit of -inf marks a frame outside the window."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, counts: Tensor, n_frames: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, logits: Tensor, counts: Tensor, n_frames: Tensor, are_ordinary: bool
+    ) -> Tensor:
         wants_gradient = ctx.needs_input_grad[0]
         nll = torch.empty_like(counts)
         gradient = torch.empty_like(logits if wants_gradient else logits[:0])
@@ -294,7 +319,7 @@ class _CountNll(torch.autograd.Function):
             for first in range(0, len(logits), n_windows):
                 group = slice(first, first + n_windows)
                 nll[group], posterior = _group_nll(
-                    logits[group], counts[group], n_frames[group], wants_gradient
+                    logits[group], counts[group], n_frames[group], wants_gradient, are_ordinary
                 )
                 if posterior is not None:
                     torch.sub(logits[group].sigmoid(), posterior, out=gradient[group])
@@ -303,13 +328,13 @@ class _CountNll(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_nll: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad_nll: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * grad_nll.unsqueeze(-1), None, None
+        return gradient * grad_nll.unsqueeze(-1), None, None, None
 
 
 def _group_nll(
-    logits: Tensor, counts: Tensor, n_frames: Tensor, wants_posterior: bool
+    logits: Tensor, counts: Tensor, n_frames: Tensor, wants_posterior: bool, are_ordinary: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Return -log P(count) and P(event in frame | count) of (windows, frames)."""
     # Frames lead from here on: every later step works on long contiguous runs.
@@ -318,8 +343,8 @@ def _group_nll(
     tilted = _tilt(odds, counts, n_frames)
     n_roots = _enough_roots(tilted, counts, len(odds))
     mass, mass_gradient = _mass_at_count(tilted.probabilities, counts, n_roots, wants_posterior)
-    correction = (_softplus(odds + tilted.shift) - _softplus(odds)).sum(0) - tilted.shift * counts
-    nll = -(mass.log() + correction)
+    correct = _tilt_correction if are_ordinary else _exact_tilt_correction
+    nll = -(mass.log() + correct(odds, tilted, counts))
     if mass_gradient is None:
         return nll, None
     posterior = (tilted.probabilities * mass_gradient).div_(mass)
@@ -330,16 +355,43 @@ class _Tilted(NamedTuple):
     """Windows whose log-odds were shifted, and the moments of their number of events."""
 
     shift: Tensor
+    odds: Tensor
     probabilities: Tensor
     mean: Tensor
     variance: Tensor
+    near: Tensor
 
 
 def _tilt(odds: Tensor, counts: Tensor, n_frames: Tensor) -> _Tilted:
-    """Shift the log-odds (frames, windows) until the expected number of events is near counts.
+    """Shift the log-odds (frames, windows) until the expected number of events is near counts."""
+    tilted = _search_tilt(odds, counts, n_frames, _TILT_STEPS)
+    if bool(tilted.near.all()):
+        return tilted
+    far = (~tilted.near).nonzero().squeeze(-1)
+    # Differences to a frame of the same size are exact; shifts of that size would be coarse.
+    centre = _between_events_and_none(odds[:, far], counts[far])
+    again = _search_tilt(odds[:, far] - centre, counts[far], n_frames[far], _MOST_TILT_STEPS)
+    again = again._replace(shift=again.shift - centre)
+    for whole, part in zip(tilted, again, strict=True):
+        whole[..., far] = part
+    return tilted
 
-    Newton on the log-odds of the mean, whose slope never exceeds 1, kept inside the bracket that
-    earlier steps found; on plateaus, where Newton flies off, steps double until there is one.
+
+def _between_events_and_none(odds: Tensor, counts: Tensor) -> Tensor:
+    """Return the middle between the likeliest ``counts`` frames of each window and the others."""
+    ordered = odds.sort(dim=0, descending=True).values
+    last_event = (counts.long() - 1).clamp(min=0)
+    first_none = counts.long().clamp(max=len(odds) - 1)
+    edges = ordered.gather(0, torch.stack([last_event, first_none]))
+    # Beyond the last frame of a full window there is none.
+    return torch.where(edges[1].isinf(), edges[0], edges.mean(0))
+
+
+def _search_tilt(odds: Tensor, counts: Tensor, n_frames: Tensor, most_steps: int) -> _Tilted:
+    """Newton on the log-odds of the mean, whose slope never exceeds 1, kept inside the bracket.
+
+    That is what earlier steps found; on plateaus, where Newton flies off, steps double until
+    there is one.
     """
     smallest, epsilon = torch.finfo(odds.dtype).tiny, torch.finfo(odds.dtype).eps
     # Half an event inside either end: no finite tilt makes 0 or all events certain.
@@ -347,13 +399,14 @@ def _tilt(odds: Tensor, counts: Tensor, n_frames: Tensor) -> _Tilted:
     wanted_odds = torch.logit(wanted / n_frames)
     low, high = torch.full_like(wanted, -math.inf), torch.full_like(wanted, math.inf)
     shift = torch.zeros_like(wanted)
-    for step in range(_MOST_TILT_STEPS):
+    for step in range(most_steps):
         probabilities = (odds + shift).sigmoid_()
         mean = probabilities.sum(0)
         variance = (mean - probabilities.square().sum(0)).clamp_(min=0)
         surplus = mean - wanted
-        near = surplus.abs() <= _TILT_TOLERANCE * (variance.sqrt() + 0.1)
-        if bool(near.all()):
+        # Not "is near": a window of NaN has nowhere to go.
+        near = ~(surplus.abs() > _TILT_TOLERANCE * (variance.sqrt() + 0.1))
+        if step == most_steps - 1 or bool(near.all()):
             break
         low, high = torch.where(surplus < 0, shift, low), torch.where(surplus > 0, shift, high)
         share = (mean / n_frames).clamp(smallest, 1 - epsilon)
@@ -363,7 +416,31 @@ def _tilt(odds: Tensor, counts: Tensor, n_frames: Tensor) -> _Tilted:
         better = torch.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
         # Whoever has arrived stays: on a plateau another step would throw it out again.
         shift = torch.where(near, shift, better)
-    return _Tilted(shift, probabilities, mean, variance)
+    return _Tilted(shift, odds + shift, probabilities, mean, variance, near)
+
+
+def _tilt_correction(odds: Tensor, tilted: _Tilted, counts: Tensor) -> Tensor:
+    """Return ``Σ softplus(z + s) - Σ softplus(z) - s k``, what the shift did to log P(k)."""
+    return (_softplus(tilted.odds) - _softplus(odds)).sum(0) - tilted.shift * counts
+
+
+def _exact_tilt_correction(odds: Tensor, tilted: _Tilted, counts: Tensor) -> Tensor:
+    """Return the same without large terms that cancel.
+
+    ``softplus(z) = max(z, 0) + softplus(-|z|)``. Of the first part remains, beside ``s`` times
+    the events that the signs of the logits lack, how far beyond 0 the frames are whose sign has
+    changed.
+    """
+    likely = odds > 0
+    lacking = counts - likely.sum(0)
+    beyond = torch.where(likely, -tilted.odds, tilted.odds).clamp_(min=0)
+    uncertain = _softplus(-tilted.odds.abs()) - _softplus(-odds.abs())
+    return (beyond + uncertain).sum(0) - tilted.shift * lacking
+
+
+def _softplus(odds: Tensor) -> Tensor:
+    # PyTorch's own threshold of 20 is good for single precision only.
+    return functional.softplus(odds, threshold=40.0)
 
 
 def _enough_roots(tilted: _Tilted, counts: Tensor, n_frames: int) -> int:
@@ -461,11 +538,6 @@ def _value_halves_gradient(product_gradient: Tensor, values: Tensor) -> Tensor:
     left, right = values[:n_pairs].conj(), values[-n_pairs:].conj()
     pairs, odd_one = product_gradient[:n_pairs], product_gradient[n_pairs:]
     return torch.cat([pairs * right, odd_one, pairs * left])
-
-
-def _softplus(odds: Tensor) -> Tensor:
-    # PyTorch's own threshold of 20 is good for single precision only.
-    return functional.softplus(odds, threshold=40.0)
 
 
 def _as_logits(values: Tensor, inputs: str) -> Tensor:

@@ -22,14 +22,14 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from softloc.errors import CheckpointError, SettingsError
 from softloc.features import FeatureSettings
 from softloc.files import file_sha256
-from softloc.network import ConvStage, NetworkSettings, count_weights
+from softloc.model_weights import check_tensors
+from softloc.network import ConvStage, NetworkSettings
 from softloc.velocity import VelocityReadOut
 from softloc.vocabulary import nearest_hint, note_of_label
 
@@ -245,9 +245,6 @@ def _read_file(path: Path) -> ModelFile:
         model = _parse(path, metadata[METADATA_KEY], tensors)
     except DAMAGE as error:
         raise damaged(path, error) from error
-    broken = [name for name, tensor in tensors.items() if not np.isfinite(tensor).all()]
-    if broken:
-        raise CheckpointError(f"{path}: weights are not finite ({broken[0]})")
     return model
 
 
@@ -270,24 +267,9 @@ def _parse(path: Path, header_text: str, tensors: Mapping[str, Array]) -> ModelF
             f"{path}: format {version} is newer than this softloc knows ({FORMAT_VERSION}); "
             f"upgrade softloc"
         )
-    model = ModelFile(_parse_settings(header), tensors, dict(header.get("record", {})))
-    _require_size(model)
-    if model.velocity is not None:
-        model.velocity.require_shape(len(model.settings.classes), model.settings.features.n_bands)
-    return model
-
-
-def _require_size(model: ModelFile) -> None:
-    """Refuse settings that ask for more numbers than the file holds, before they get memory."""
-    features = model.settings.features
-    wanted = {
-        "log_mel": (features.fft_samples // 2 + 1) * features.n_bands,
-        "network": count_weights(model.settings.network),
-    }
-    for part, n_wanted in wanted.items():
-        n_found = sum(tensor.size for tensor in model.part(part).values())
-        if n_wanted > n_found:
-            raise ValueError(f"{part} holds {n_found} numbers, its settings ask for {n_wanted}")
+    settings = _parse_settings(header)
+    check_tensors(tensors, settings.features, settings.network)
+    return ModelFile(settings, tensors, dict(header.get("record", {})))
 
 
 def _format_version(header: Mapping[str, Any]) -> int:

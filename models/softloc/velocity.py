@@ -65,21 +65,6 @@ class VelocityReadOut:
         """Return all of it by name, as model files and training states keep it."""
         return {"weight": self.weight, "mean": self.mean, "known": self.known}
 
-    def require_shape(self, n_classes: int, n_bands: int) -> None:
-        """Refuse what does not fit a model.
-
-        Raises
-        ------
-        ValueError
-            If it is of other classes or bands.
-        """
-        shapes = [array.shape for array in self.arrays().values()]
-        if shapes != [(n_classes, n_bands), (n_classes,), (n_classes,)]:
-            raise ValueError(
-                f"velocities of {self.weight.shape} classes and bands in a model of "
-                f"{n_classes} classes and {n_bands} bands"
-            )
-
 
 @dataclass(frozen=True, slots=True)
 class HeardEvents:

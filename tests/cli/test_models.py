@@ -115,4 +115,4 @@ def test_weights_that_are_not_finite_are_found(tmp_path: Path) -> None:
     save_checkpoint(path, checkpoint)
     code, _, stderr = run("verify", path)
     assert code == 1
-    assert "weights are not finite" in stderr
+    assert "network.output.bias holds nan, which is not finite" in stderr

@@ -258,7 +258,9 @@ def test_signal_within_a_write(signal_number: int, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(OLD)
     code = (
-        "import sys, time\n"
+        "import signal, time\n"
+        # Tests that run in the background of a script inherit that Ctrl-C is ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pathlib import Path\n"
         "from softloc.files import atomic_path\n"
         f"with atomic_path(Path({str(path)!r})) as half:\n"

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import hashlib
+import html.parser
 import json
 import os
+import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import soundfile
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from benchmarks.recordings import RATE_HZ, clicks
@@ -18,7 +26,8 @@ from softloc.audio import find_audio
 from softloc.checkpoints import load_training_state, save_training_state
 from softloc.datasets import build_dataset, choose_classes
 from softloc.errors import AnnotationError, CheckpointError, SoftLocError, printable
-from softloc.formats import read_corpus
+from softloc.events import Onset
+from softloc.formats import Provenance, read_corpus, write_onsets
 from softloc_cli.app import app
 from softloc_cli.inputs import Item
 from softloc_cli.outputs import Naming
@@ -111,6 +120,138 @@ def test_names_and_labels_are_text_in_pages(tmp_path: Path) -> None:
     for text in texts:
         assert "<script>alert" not in text
         assert "<img src=x>" not in text
+
+
+#: Names that become markup, code or a place if somewhere they are not treated as text.
+HOSTILE = (
+    SCRIPT,
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</script><script>alert(1)//",
+    "</title><base href=//x.invalid>",
+    "<!--<script>",
+    "]]>{{ 7 * 7 }}{% raw %}",
+    "javascript:alert(1)",
+    "\u2028alert(1)\u2029",
+    "\\u003c/script>",
+    "&lt;script&gt;alert(1)",
+)
+
+
+class _Running(html.parser.HTMLParser):
+    """Collects what a browser would run, load or follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scripts: list[str] = []
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+        self.handlers: list[str] = []
+        self._is_script = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.add(tag)
+        self.handlers += [name for name in values if name.startswith("on")]
+        self.links += [values[name] or "" for name in ("href", "src", "action") if name in values]
+        self._is_script = tag == "script" and "type" not in values
+        if self._is_script:
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._is_script = False
+
+    def handle_data(self, data: str) -> None:
+        if self._is_script:
+            self.scripts[-1] += data
+
+
+def require_harmless(page: Path) -> None:
+    """Only scripts that the policy names, no handlers, and links only to pages beside this one."""
+    text = page.read_text(encoding="utf-8")
+    found = _Running()
+    found.feed(text)
+    assert found.handlers == []
+    assert not found.tags & {"img", "base", "iframe", "object", "embed", "svg", "link"}
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy is not None
+    allowed = set(re.findall(r"sha256-([^&']+)", policy[1]))
+    hashes = {
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        for script in found.scripts
+    }
+    assert hashes <= allowed
+    for link in found.links:
+        assert re.fullmatch(r"[\w./%~-]+\.html", link), link
+        assert ".." not in link
+
+
+def table_of(names: Iterable[str], path: Path) -> Path:
+    """Write a table in which recordings, classes and annotators have these names."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "time_s", "label", "annotator"])
+        writer.writerows([name, "0.1", name, name] for name in names)
+    return path
+
+
+def test_no_name_of_a_table_becomes_more_than_text_in_pages(tmp_path: Path) -> None:
+    labels = table_of(HOSTILE, tmp_path / "labels.csv")
+    pages = tmp_path / "pages"
+    arguments = ["evaluate", str(labels), str(labels), "--classes", "as-written"]
+    result = CliRunner().invoke(app, [*arguments, "--html", f"{pages}/"])
+    assert result.exit_code == 0, result.stderr
+    written = sorted(pages.rglob("*.html"))
+    assert len(written) == len(HOSTILE) + 1
+    for page in written:
+        require_harmless(page)
+    told = " ".join(page.read_text(encoding="utf-8") for page in written)
+    assert told.count("alert(1)") > len(HOSTILE)  # they are there, as text
+
+
+def test_no_class_of_a_model_becomes_more_than_text_in_pages(tmp_path: Path) -> None:
+    song, model, page = (tmp_path / name for name in ("a.wav", "a.safetensors", "a.html"))
+    soundfile.write(song, clicks((0.3,), 1.0), RATE_HZ)
+    with safe_open(MODEL, framework="np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(file.metadata()["softloc"])
+    for names in zip(HOSTILE[::2], HOSTILE[1::2], strict=False):
+        renamed = {**header, "classes": names}
+        save_file(tensors, model, metadata={"softloc": json.dumps(renamed)})
+        arguments = ["transcribe", str(song), "-m", str(model), "-f", "json", "--overwrite"]
+        out = ["-o", str(tmp_path / "a.json"), "--html", str(page)]
+        result = CliRunner().invoke(app, [*arguments, *out])
+        assert result.exit_code == 0, result.stderr
+        require_harmless(page)
+
+
+@pytest.mark.parametrize("name", ["..\\private\\private.wav", "x/..\\../private/private.wav"])
+def test_ways_out_with_backslashes_are_ways_out(name: str, places: Path) -> None:
+    labels = table_of((name,), places / "labels" / "labels.csv")
+    arguments = ["evaluate", str(labels), str(labels), "--audio", str(labels.parent)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "lies outside" in result.stderr
+
+
+@pytest.mark.parametrize("form", ["json", "jams"])
+def test_documents_that_name_a_recording_elsewhere_reach_nothing(form: str, places: Path) -> None:
+    """Their own name, not what they say of themselves, tells which recording they belong to."""
+    labels = places / "labels" / f"labels.{form}"
+    write_onsets(
+        labels,
+        [Onset(0.1, "KD")],
+        provenance=Provenance(recording="../private/private.wav"),
+    )
+    page = places / "page.html"
+    arguments = ["evaluate", str(labels), str(labels), "--html", str(page)]
+    result = CliRunner().invoke(app, [*arguments, "--audio", str(labels.parent)])
+    assert result.exit_code == 0, result.stderr
+    assert "private" not in page.read_text(encoding="utf-8").replace(str(places), "")
+    model = places / "m.safetensors"
+    arguments = ["train", "--labels", str(labels), "-o", str(model), "--dry-run"]
+    result = CliRunner().invoke(app, arguments)
+    assert "private" not in result.stderr.replace(str(places), "")
 
 
 def test_training_state_runs_no_command() -> None:

@@ -19,16 +19,15 @@ from numpy.typing import NDArray
 
 from softloc.engines.onnx_file import GraphWriter
 from softloc.network import (
+    NORM_EPSILON,
     ConvStage,
     NetworkSettings,
     band_padding,
     bands_after,
+    convolution_places,
     dense_inputs,
     input_shape,
 )
-
-#: What PyTorch adds to a variance before it divides by its root.
-_NORM_EPSILON = 1e-5
 
 #: What the LSTM hands from one stretch to the next; each comes out as ``…_after``.
 STATE = ("hidden", "cell")
@@ -85,9 +84,8 @@ def convolution_graph(settings: NetworkSettings, weights: Weights) -> bytes:
     else:
         x = graph.add("Transpose", (x,), perm=(1, 0, 2))
         x = graph.add("Unsqueeze", (x, graph.add_constant(np.array([0]))))
-    layer = 0  # in the torch module: padding, convolution, normalisation, cut at 0, pooling
-    for stage in settings.stages:
-        constants = _convolution(settings, weights, layer, channels, stage)
+    for place, stage in zip(convolution_places(settings), settings.stages, strict=True):
+        constants = _convolution(settings, weights, place, channels, stage)
         below, above = band_padding(bands, stage)
         x = graph.add(
             "Conv",
@@ -98,12 +96,10 @@ def convolution_graph(settings: NetworkSettings, weights: Weights) -> bytes:
         )
         x = graph.add("Relu", (x,))
         bands, channels = bands_after(bands, stage), stage.channels
-        layer += 4 if settings.batch_norm else 3
         if stage.pool > 1:
             pool = (1, stage.pool)
             x = graph.add("MaxPool", (x,), kernel_shape=pool, strides=pool)
             bands //= stage.pool
-            layer += 1
     x = graph.add("Transpose", (x,), perm=(2, 0, 1, 3))  # (frames, 1, channels, bands)
     width = graph.add_constant(np.array([-1, 1, channels * bands]))
     graph.add("Reshape", (x, width), ("encoded",))
@@ -161,18 +157,18 @@ def encoded_width(settings: NetworkSettings) -> int:
 
 
 def _convolution(
-    settings: NetworkSettings, weights: Weights, layer: int, channels: int, stage: ConvStage
+    settings: NetworkSettings, weights: Weights, place: int, channels: int, stage: ConvStage
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Kernel and bias of a stage, its normalisation included."""
     size = stage.channels
-    kernel = weights(f"convolutions.{layer + 1}.weight", size, channels, 3, stage.bands)
+    kernel = weights(f"convolutions.{place}.weight", size, channels, 3, stage.bands)
     if not settings.batch_norm:
-        return kernel, weights(f"convolutions.{layer + 1}.bias", size)
+        return kernel, weights(f"convolutions.{place}.bias", size)
     weight, bias, mean, variance = (
-        weights(f"convolutions.{layer + 2}.{name}", size).astype(np.float64)
+        weights(f"convolutions.{place + 1}.{name}", size).astype(np.float64)
         for name in ("weight", "bias", "running_mean", "running_var")
     )
-    gain = weight / np.sqrt(variance + _NORM_EPSILON)
+    gain = weight / np.sqrt(variance + NORM_EPSILON)
     scaled = kernel * gain[:, None, None, None]
     return scaled.astype(np.float32), (bias - gain * mean).astype(np.float32)
 

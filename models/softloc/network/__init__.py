@@ -10,30 +10,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from softloc.network.settings import (
+    NORM_EPSILON,
     ConvStage,
     NetworkSettings,
     band_padding,
     bands_after,
-    count_weights,
+    convolution_places,
     dense_inputs,
     input_shape,
     multiplications_per_frame,
+    tensor_shapes,
 )
 
 if TYPE_CHECKING:
     from softloc.network.layers import LSTMState, OnsetNetwork
 
 __all__ = [
+    "NORM_EPSILON",
     "ConvStage",
     "LSTMState",
     "NetworkSettings",
     "OnsetNetwork",
     "band_padding",
     "bands_after",
-    "count_weights",
+    "convolution_places",
     "dense_inputs",
     "input_shape",
     "multiplications_per_frame",
+    "tensor_shapes",
 ]
 
 

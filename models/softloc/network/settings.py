@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: What a normalisation adds to a variance before it divides by its root (PyTorch's default).
+NORM_EPSILON = 1e-5
+
 
 @dataclass(frozen=True, slots=True)
 class ConvStage:
@@ -112,17 +115,46 @@ def multiplications_per_frame(settings: NetworkSettings) -> int:
     return total + settings.dense_units * (dense_inputs(settings, width) + settings.n_classes)
 
 
-def count_weights(settings: NetworkSettings) -> int:
-    """Count the weights of all layers (without biases and normalisation) before they are made."""
+def tensor_shapes(settings: NetworkSettings) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor that the layers hold, before they are made."""
+    statistics = (2, settings.n_bands)
+    shapes: dict[str, tuple[int, ...]] = {
+        "feature_mean": statistics,
+        "feature_deviation": statistics,
+    }
     channels, bands = input_shape(settings)
-    total = 0
-    for stage in settings.stages:
-        total += channels * stage.channels * 3 * stage.bands
+    for place, stage in zip(convolution_places(settings), settings.stages, strict=True):
+        per_channel: tuple[int, ...] = (stage.channels,)
+        shapes[f"convolutions.{place}.weight"] = (stage.channels, channels, 3, stage.bands)
+        if settings.batch_norm:
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                shapes[f"convolutions.{place + 1}.{name}"] = per_channel
+            shapes[f"convolutions.{place + 1}.num_batches_tracked"] = ()
+        else:
+            shapes[f"convolutions.{place}.bias"] = per_channel
         channels, bands = stage.channels, bands_after(bands, stage) // stage.pool
-    width, units = channels * bands, settings.lstm_units
-    directions = 2 if settings.bidirectional else 1
-    total += directions * 4 * units * (width + units)
-    return total + settings.dense_units * (dense_inputs(settings, width) + settings.n_classes)
+    width, gates = channels * bands, 4 * settings.lstm_units
+    for suffix in ("", "_reverse") if settings.bidirectional else ("",):
+        shapes[f"lstm.weight_ih_l0{suffix}"] = (gates, width)
+        shapes[f"lstm.weight_hh_l0{suffix}"] = (gates, settings.lstm_units)
+        shapes[f"lstm.bias_ih_l0{suffix}"] = shapes[f"lstm.bias_hh_l0{suffix}"] = (gates,)
+    shapes["dense.weight"] = (settings.dense_units, dense_inputs(settings, width))
+    shapes["dense.bias"] = (settings.dense_units,)
+    shapes["output.weight"] = (settings.n_classes, settings.dense_units)
+    shapes["output.bias"] = (settings.n_classes,)
+    return shapes
+
+
+def convolution_places(settings: NetworkSettings) -> list[int]:
+    """Place of each stage's convolution among the layers that the convolutional part is made of.
+
+    A stage is padding, convolution, normalisation if there is any, cut at 0, pooling if it pools.
+    """
+    places, first = [], 0
+    for stage in settings.stages:
+        places.append(first + 1)
+        first += 3 + settings.batch_norm + (stage.pool > 1)
+    return places
 
 
 def input_shape(settings: NetworkSettings) -> tuple[int, int]:

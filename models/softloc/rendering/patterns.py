@@ -350,7 +350,8 @@ def draw_single(rng: np.random.Generator, duration_s: float) -> tuple[Note, ...]
     gap_s = rng.uniform(0.4, 2.0)
     times_s = np.arange(0.0, duration_s, gap_s)
     times_s[1:] += rng.normal(0.0, 0.02 * gap_s, len(times_s) - 1)
-    strengths = np.linspace(*rng.uniform(15.0, 127.0, size=2), len(times_s))
+    first, last = rng.uniform(15.0, 127.0, size=2)
+    strengths = np.linspace(first, last, len(times_s))
     strengths = np.clip(strengths + rng.normal(0.0, 8.0, len(times_s)), 8, 127)
     return tuple(
         Note(float(time_s), note, int(strength))
