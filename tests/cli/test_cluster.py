@@ -245,6 +245,8 @@ def test_a_scheduler_that_dies_ends_the_run(tmp_path: Path) -> None:
         [sys.executable, "-m", "distributed.cli.dask_scheduler", *options],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # It reads what it is given, and so must find what that is made of.
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     with process:
         while not file.exists():
