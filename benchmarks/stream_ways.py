@@ -31,7 +31,13 @@ from softloc.engines.onnx_file import GraphWriter
 from softloc.engines.onnx_graphs import ANSWERED, STATE, Weights, _convolution, encoded_width
 from softloc.features.transforms import numpy_transform, real_transform
 from softloc.model_files import ModelFile, read_model
-from softloc.network import NetworkSettings, band_padding, bands_after, input_shape
+from softloc.network import (
+    NetworkSettings,
+    band_padding,
+    bands_after,
+    convolution_places,
+    input_shape,
+)
 
 RESULTS = Path(__file__).resolve().parent / "results" / "stream_ways.json"
 MODELS = ("drums", "drums-small")
@@ -140,13 +146,14 @@ def keeping_graph(shape: NetworkSettings, weights: Weights) -> bytes:
     places = [graph.add_constant(np.array([at])) for at in last_two]
     outputs: list[tuple[str, tuple[int, ...]]] = []
     channels, bands = input_shape(shape)
-    for number, stage in enumerate(shape.stages):
+    places_of_stages = zip(convolution_places(shape), shape.stages, strict=True)
+    for number, (place, stage) in enumerate(places_of_stages):
         past = graph.add_input(f"past {number}", (1, channels, f"past frames {number}", bands))
         x = graph.add("Concat", (past, x), axis=2)
         outputs.append((f"after {number}", (1, channels, 2, bands)))
         graph.add("Slice", (x, *places), (outputs[-1][0],))
         below, above = band_padding(bands, stage)
-        constants = _convolution(shape, weights, 4 * number, channels, stage)
+        constants = _convolution(shape, weights, place, channels, stage)
         x = graph.add(
             "Conv",
             (x, *map(graph.add_constant, constants)),
