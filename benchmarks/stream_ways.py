@@ -28,12 +28,18 @@ from numpy.typing import NDArray
 from benchmarks.speed import machine, time_all
 from softloc.engines import OnnxEngine
 from softloc.engines.onnx_file import GraphWriter
-from softloc.engines.onnx_graphs import ANSWERED, STATE, Weights, _convolution, encoded_width
+from softloc.engines.onnx_graphs import (
+    ANSWERED,
+    STATE,
+    Weights,
+    add_convolution,
+    encoded_width,
+    fold_convolution,
+)
 from softloc.features.transforms import numpy_transform, real_transform
 from softloc.model_files import ModelFile, read_model
 from softloc.network import (
     NetworkSettings,
-    band_padding,
     bands_after,
     convolution_places,
     input_shape,
@@ -152,16 +158,8 @@ def keeping_graph(shape: NetworkSettings, weights: Weights) -> bytes:
         x = graph.add("Concat", (past, x), axis=2)
         outputs.append((f"after {number}", (1, channels, 2, bands)))
         graph.add("Slice", (x, *places), (outputs[-1][0],))
-        below, above = band_padding(bands, stage)
-        constants = _convolution(shape, weights, place, channels, stage)
-        x = graph.add(
-            "Conv",
-            (x, *map(graph.add_constant, constants)),
-            kernel_shape=(3, stage.bands),
-            strides=(1, stage.stride),
-            pads=(0, below, 0, above),
-        )
-        x = graph.add("Relu", (x,))
+        constants = fold_convolution(shape, weights, place, channels, stage)
+        x = add_convolution(graph, x, constants, bands, stage)
         channels, bands = stage.channels, bands_after(bands, stage)
     x = graph.add("Transpose", (x,), perm=(2, 0, 1, 3))
     flat = graph.add_constant(np.array([-1, 1, channels * bands]))

@@ -85,16 +85,8 @@ def convolution_graph(settings: NetworkSettings, weights: Weights) -> bytes:
         x = graph.add("Transpose", (x,), perm=(1, 0, 2))
         x = graph.add("Unsqueeze", (x, graph.add_constant(np.array([0]))))
     for place, stage in zip(convolution_places(settings), settings.stages, strict=True):
-        constants = _convolution(settings, weights, place, channels, stage)
-        below, above = band_padding(bands, stage)
-        x = graph.add(
-            "Conv",
-            (x, *map(graph.add_constant, constants)),
-            kernel_shape=(3, stage.bands),
-            strides=(1, stage.stride),
-            pads=(0, below, 0, above),
-        )
-        x = graph.add("Relu", (x,))
+        constants = fold_convolution(settings, weights, place, channels, stage)
+        x = add_convolution(graph, x, constants, bands, stage)
         bands, channels = bands_after(bands, stage), stage.channels
         if stage.pool > 1:
             pool = (1, stage.pool)
@@ -105,6 +97,21 @@ def convolution_graph(settings: NetworkSettings, weights: Weights) -> bytes:
     graph.add("Reshape", (x, width), ("encoded",))
     graph.add_output("encoded", ("frames without context", 1, channels * bands))
     return graph.to_bytes()
+
+
+def add_convolution(
+    graph: GraphWriter, x: str, constants: tuple[Array, Array], bands: int, stage: ConvStage
+) -> str:
+    """Add a convolution, cut off at 0, to a graph; `bands` enter it. Gives its output's name."""
+    below, above = band_padding(bands, stage)
+    x = graph.add(
+        "Conv",
+        (x, *map(graph.add_constant, constants)),
+        kernel_shape=(3, stage.bands),
+        strides=(1, stage.stride),
+        pads=(0, below, 0, above),
+    )
+    return graph.add("Relu", (x,))
 
 
 def memory_graph(settings: NetworkSettings, weights: Weights) -> bytes:
@@ -156,10 +163,10 @@ def encoded_width(settings: NetworkSettings) -> int:
     return channels * bands
 
 
-def _convolution(
+def fold_convolution(
     settings: NetworkSettings, weights: Weights, place: int, channels: int, stage: ConvStage
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Kernel and bias of a stage, its normalisation included."""
+    """Make kernel and bias of a stage, its normalisation included."""
     size = stage.channels
     kernel = weights(f"convolutions.{place}.weight", size, channels, 3, stage.bands)
     if not settings.batch_norm:
