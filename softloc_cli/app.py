@@ -20,6 +20,7 @@ from softloc_cli.listen import listen
 from softloc_cli.models import models
 from softloc_cli.perturb import perturb
 from softloc_cli.train import train
+from softloc_cli.train_processes import leave_team
 from softloc_cli.transcribe import transcribe
 
 app = typer.Typer(
@@ -69,4 +70,8 @@ def main() -> None:
     # As stderr does it: a name that is no UTF-8 must not end a command.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    app()
+    try:
+        app()
+    except SystemExit as ended:
+        leave_team(ended.code)
+        raise

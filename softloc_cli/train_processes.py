@@ -13,13 +13,17 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from softloc.errors import SettingsError
 from softloc_cli.console import ExitCode, report
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 _LINES_SHOWN = 5
 
@@ -62,7 +66,7 @@ def run_processes(devices: int, *, threads: int) -> None:
         try:
             _launch(devices, Path(folder))
         except ChildFailedError as error:
-            rank = min(error.failures)
+            rank = _first_to_fail(error.failures)
             if rank:  # the first process speaks for itself
                 _show_end(Path(folder), rank)
             code = error.failures[rank].exitcode
@@ -71,6 +75,34 @@ def run_processes(devices: int, *, threads: int) -> None:
             raise typer.Exit(code if code > 0 else ExitCode.FAILED) from error
         except SignalException as error:  # the first process has said so
             raise typer.Exit(128 + error.sigval) from error
+
+
+def leave_team(code: str | int | None) -> None:
+    """End a process that torchrun has started; return from any other.
+
+    Threads of Gloo outlive their process group where `DistributedDataParallel` has held it, and at
+    times abort an interpreter that takes its time to end.
+
+    Parameters
+    ----------
+    code : str, int or None
+        Of a `SystemExit`; a text has been written to stderr by whoever raised it.
+    """
+    if "WORLD_SIZE" not in os.environ:
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _first_to_fail(failures: Mapping[int, ProcessFailure]) -> int:
+    """Rank of the process that failed by itself: the launcher then ends all others by SIGTERM."""
+
+    def order(rank: int) -> tuple[bool, int, int]:
+        failure = failures[rank]
+        return failure.exitcode == -signal.SIGTERM, failure.timestamp, rank
+
+    return min(failures, key=order)
 
 
 def _launch(devices: int, folder: Path) -> None:

@@ -129,6 +129,35 @@ def test_a_process_that_was_killed_is_told_of(
     assert capsys.readouterr().err == said
 
 
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ({0: (-15, 100), 1: (-6, 101)}, "error: process 1 was killed (SIGABRT)\n"),
+        ({0: (-15, 100), 1: (-15, 99)}, "error: process 1 was killed (SIGTERM)\n"),
+        ({0: (-9, 100), 1: (-6, 100)}, "error: process 0 was killed (SIGKILL: is there too "),
+    ],
+)
+def test_the_process_that_failed_first_is_told_of(
+    ends: dict[int, tuple[int, int]],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The launcher ends the others by SIGTERM; times are in whole seconds."""
+    failures = {}
+    for rank, (exit_code, time_s) in ends.items():
+        failures[rank] = ProcessFailure(rank, pid=rank, exitcode=exit_code, error_file="<N/A>")
+        failures[rank].timestamp = time_s
+
+    def fail(_devices: int, _folder: Path) -> None:
+        raise ChildFailedError("softloc", failures)
+
+    monkeypatch.setattr("softloc_cli.train_processes._launch", fail)
+    with pytest.raises(typer.Exit):
+        run_processes(2, threads=1)
+    assert capsys.readouterr().err.startswith(expected)
+
+
 def test_torchrun_and_devices_agree(
     tmp_path: Path, labels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
