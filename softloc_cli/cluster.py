@@ -12,6 +12,8 @@ Conventions
 - All workers do the same: one that has another softloc, or another file by the model's name, ends
   the run before it writes anything.
 - Only as many tasks as keep the workers busy are held, however long the batch is.
+- Where no workers are left, the run says so and waits: those of a queueing system may take hours.
+  A cluster that shall give up says so itself (Dask's ``distributed.scheduler.no-workers-timeout``).
 """
 
 from __future__ import annotations
@@ -43,6 +45,14 @@ CONNECT_S = 10.0
 
 #: Workers come and go: how often they are counted.
 COUNT_EVERY_S = 2.0
+
+#: A worker that died is started again sooner, if it is at all; longer is worth telling.
+MISSED_AFTER_S = 10.0
+
+_LOOK_EVERY_S = 0.05
+
+#: What Dask gives up with when workers stay away; which of them depends on its version.
+_NOBODY_CAME = ("NoWorkerError", "NoValidWorkerError")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +113,8 @@ class Cluster:
         self._name = uuid.uuid4().hex[:12]
         self._n_workers = 0
         self._counted_s = -COUNT_EVERY_S
+        self._had_some_s = -MISSED_AFTER_S
+        self._is_missing_all = False
         self._disturbed: set[str] = set()
         self._client.subscribe_topic("all", self._hear)
 
@@ -141,8 +153,6 @@ class Cluster:
         run = Run(self._name, __version__, _model_sha256(recipe))
         sent: dict[str, _Sent] = {}
         completed = as_completed(loop=self._client.loop)
-        if not self._room():
-            report(f"--scheduler {self._address}: has no workers yet, waiting for some")
         while True:
             for number, job in _first(queue, max(1, self._room()) - len(sent)):
                 key = f"softloc-{self._name}.{number}"
@@ -152,7 +162,7 @@ class Cluster:
                 completed.add(future)
             if not sent:
                 return
-            future = next(completed)
+            future = self._next(completed)
             done = sent.pop(future.key)
             outcome = self._outcome(done, future)
             if future.key in self._disturbed:
@@ -172,23 +182,53 @@ class Cluster:
         except SoftLocError:
             raise  # nothing can be done before the recipe is mended
         except (CancelledError, OSError) as error:
-            raise SoftLocError(
-                f"--scheduler {self._address}: the cluster has gone; give the same command again "
-                f"with --skip-existing to go on"
-            ) from error
+            raise self._ended("the cluster has gone") from error
         except Exception as error:
+            if type(error).__name__ in _NOBODY_CAME:
+                raise self._ended("no workers came in the time that the cluster allows") from error
             raise SoftLocError(
                 f"--scheduler {self._address}: its workers cannot do this "
                 f"({type(error).__name__}: {error}); is softloc {__version__} installed there?"
             ) from error
         return outcome
 
+    def _ended(self, what: str) -> SoftLocError:
+        return SoftLocError(
+            f"--scheduler {self._address}: {what}; give the same command again with "
+            "--skip-existing to go on"
+        )
+
     def _room(self) -> int:
         """Tasks that keep all workers busy, and a few more, so that none waits for the next."""
-        if time.monotonic() - self._counted_s >= COUNT_EVERY_S:
-            self._n_workers = len(self._client.nthreads())
-            self._counted_s = time.monotonic()
+        self._count_workers()
         return self._n_workers + -(-self._n_workers // 8)
+
+    def _next(self, completed: Any) -> Any:
+        """Wait for a recording that is done, and watch whether there is anybody to do one."""
+        while not completed.has_ready():
+            self._count_workers()
+            time.sleep(_LOOK_EVERY_S)
+        return next(completed)
+
+    def _count_workers(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._counted_s < COUNT_EVERY_S:
+            return
+        try:
+            self._n_workers = len(self._client.nthreads())
+        except OSError as error:
+            raise self._ended("the cluster has gone") from error
+        self._counted_s = now_s
+        if self._n_workers:
+            if self._is_missing_all:
+                report(f"--scheduler {self._address}: has workers now")
+            self._had_some_s, self._is_missing_all = now_s, False
+        elif now_s - self._had_some_s >= MISSED_AFTER_S and not self._is_missing_all:
+            self._is_missing_all = True
+            report(
+                f"--scheduler {self._address}: has no workers, waiting for some (Ctrl-C ends this, "
+                "--skip-existing goes on later)"
+            )
 
     def _hear(self, event: tuple[float, Any]) -> None:
         """Remember the tasks of a worker that has gone."""
