@@ -34,7 +34,7 @@ from typing import Any, Self
 
 from softloc.errors import SettingsError, SoftLocError
 from softloc.files import file_sha256, unfinished_as
-from softloc.model_files import verified_path
+from softloc.model_files import pretrained_index, verified_path
 from softloc_cli import __version__
 from softloc_cli.console import report
 from softloc_cli.outputs import Job
@@ -176,7 +176,9 @@ class Cluster:
         try:
             outcome: Outcome = future.result()
         except KilledWorker as error:
-            reason = f"{error.allowed_failures + 1} workers died of it; is there too little memory?"
+            n_died = error.allowed_failures + 1
+            who = f"{n_died} workers" if n_died > 1 else "its worker"
+            reason = f"{who} died of it; is there too little memory?"
             seconds = time.monotonic() - done.since_s
             return Outcome(seconds=seconds, error=f"{done.job.source}: {reason}")
         except SoftLocError:
@@ -351,5 +353,6 @@ def _anywhere(job: Job) -> Job:
 
 def _recipe_anywhere(recipe: Recipe) -> Recipe:
     path = Path(recipe.model)
-    model = str(Path.cwd() / path) if path.is_file() else recipe.model
+    is_own = recipe.model not in pretrained_index() and path.is_file()
+    model = str(Path.cwd() / path) if is_own else recipe.model
     return replace(recipe, model=model, n_threads=1)

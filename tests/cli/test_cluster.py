@@ -169,6 +169,20 @@ def test_bad_recordings_fail_alone_and_names_are_those_given(
     assert [path.name for path in Path("out").iterdir()] == ["good.mid"]
 
 
+@pytest.mark.slow
+def test_a_file_here_does_not_pass_for_a_shipped_model(
+    client: Client, scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As without a cluster, where the names of shipped models come first."""
+    monkeypatch.chdir(tmp_path)
+    Path("drums").write_text("notes on drums")
+    soundfile.write("a.wav", bursts([0.5]), 44_100)
+    options = ("-m", "drums", "-o", "a.csv")
+    result = CliRunner().invoke(app, ["transcribe", "a.wav", *options, "--scheduler", scheduler])
+    assert result.exit_code == 0, result.stderr
+    assert Path("a.csv").exists()
+
+
 def run_jobs(scheduler: str, folder: Path, names: list[str], work: Work) -> dict[str, Outcome]:
     jobs = [Job(folder / n, (Target(folder / "out" / f"{n}.csv", "csv"),)) for n in names]
     with Cluster(scheduler, work) as cluster:
@@ -201,6 +215,16 @@ def test_a_recording_that_kills_its_workers_fails_alone(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
         f"{name}.csv" for name in names[:-1]
     )
+
+
+@pytest.mark.slow
+def test_where_no_worker_may_die_twice(tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    with dask("scheduler", file, "--port", 0, allowed_failures=0), lone_worker(file):
+        outcomes = run_jobs(str(file), tmp_path, ["always"], worker_sessions.die_writing_once)
+    error = outcomes["always"].error
+    assert error == f"{tmp_path / 'always'}: its worker died of it; is there too little memory?"
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.slow
