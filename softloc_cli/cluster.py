@@ -8,6 +8,8 @@ Conventions
 - Every recording is told of once. It is worked on again only if its worker died; results come into
   place whole, so that doing it twice leaves what doing it once leaves. What a dead worker left
   half-written bears the task's name and is removed when the task is done.
+- A recording at which workers die, as often as Dask allows, has another try when all others are
+  done, so that only the one that kills them fails.
 - A worker process does one recording at a time, whatever its number of threads.
 - All workers do the same: one that has another softloc, or another file by the model's name, ends
   the run before it writes anything.
@@ -19,6 +21,8 @@ Conventions
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import json
 import logging
 import platform
@@ -29,6 +33,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
@@ -48,8 +53,6 @@ COUNT_EVERY_S = 2.0
 
 #: A worker that died is started again sooner, if it is at all; longer is worth telling.
 MISSED_AFTER_S = 10.0
-
-_LOOK_EVERY_S = 0.05
 
 #: What Dask gives up with when workers stay away; which of them depends on its version.
 _NOBODY_CAME = ("NoWorkerError", "NoValidWorkerError")
@@ -86,7 +89,16 @@ class _Sent:
     """A recording that the cluster has."""
 
     job: Job
+    future: Any
     since_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Killed:
+    """A recording at which so many workers died; others may have died of another beside it."""
+
+    n_workers: int
+    seconds: float
 
 
 class Cluster:
@@ -111,6 +123,7 @@ class Cluster:
         self._work = work or transcribe_one
         self._client = _connect(address)
         self._name = uuid.uuid4().hex[:12]
+        self._numbers = itertools.count()
         self._n_workers = 0
         self._counted_s = -COUNT_EVERY_S
         self._had_some_s = -MISSED_AFTER_S
@@ -146,41 +159,53 @@ class Cluster:
         SoftLocError
             If the cluster goes away, or its workers cannot do this work.
         """
-        from distributed import as_completed
-
-        queue = enumerate(jobs)
         recipe = _recipe_anywhere(recipe)
         run = Run(self._name, __version__, _model_sha256(recipe))
+        suspects: list[Job] = []
+        for job, outcome in self._work_through(jobs, run, recipe, self._room):
+            if isinstance(outcome, _Killed):
+                suspects.append(job)
+            else:
+                yield job, outcome
+        # Who had waited behind it at the same worker is innocent, and is now kept apart from it.
+        for job, outcome in self._work_through(suspects, run, recipe, self._room_apart):
+            if isinstance(outcome, _Killed):
+                reason = f"{outcome.n_workers} workers died of it; is there too little memory?"
+                yield job, Outcome(seconds=outcome.seconds, error=f"{job.source}: {reason}")
+            else:
+                yield job, outcome
+
+    def _work_through(
+        self, jobs: Iterable[Job], run: Run, recipe: Recipe, room: Callable[[], int]
+    ) -> Iterator[tuple[Job, Outcome | _Killed]]:
+        """Yield every recording with what came of it, working on as many as there is room for."""
+        queue = iter(jobs)
         sent: dict[str, _Sent] = {}
-        completed = as_completed(loop=self._client.loop)
+        completed: SimpleQueue[Any] = SimpleQueue()
         while True:
-            for number, job in _first(queue, max(1, self._room()) - len(sent)):
-                key = f"softloc-{self._name}.{number}"
+            for job in itertools.islice(queue, max(0, room() - len(sent))):
+                key = f"softloc-{self._name}.{next(self._numbers)}"
                 task = (run, recipe, _anywhere(job), _owner(key))
                 future = self._client.submit(self._work, *task, key=key, pure=False)
-                sent[key] = _Sent(job, time.monotonic())
-                completed.add(future)
+                sent[key] = _Sent(job, future, time.monotonic())
+                future.add_done_callback(completed.put)
             if not sent:
                 return
-            future = self._next(completed)
-            done = sent.pop(future.key)
-            outcome = self._outcome(done, future)
-            if future.key in self._disturbed:
-                remove_half_written(done.job, _owner(future.key))
-                self._disturbed.discard(future.key)
+            key = self._next(completed).key
+            done = sent.pop(key)
+            outcome = self._outcome(done)
+            if key in self._disturbed:
+                remove_half_written(done.job, _owner(key))
+                self._disturbed.discard(key)
             yield done.job, outcome
 
-    def _outcome(self, done: _Sent, future: Any) -> Outcome:
+    def _outcome(self, done: _Sent) -> Outcome | _Killed:
         from distributed import KilledWorker
 
         try:
-            outcome: Outcome = future.result()
+            outcome: Outcome = done.future.result()
         except KilledWorker as error:
-            n_died = error.allowed_failures + 1
-            who = f"{n_died} workers" if n_died > 1 else "its worker"
-            reason = f"{who} died of it; is there too little memory?"
-            seconds = time.monotonic() - done.since_s
-            return Outcome(seconds=seconds, error=f"{done.job.source}: {reason}")
+            return _Killed(error.allowed_failures + 1, time.monotonic() - done.since_s)
         except SoftLocError:
             raise  # nothing can be done before the recipe is mended
         except (CancelledError, OSError) as error:
@@ -203,14 +228,19 @@ class Cluster:
     def _room(self) -> int:
         """Tasks that keep all workers busy, and a few more, so that none waits for the next."""
         self._count_workers()
-        return self._n_workers + -(-self._n_workers // 8)
+        return max(1, self._n_workers + -(-self._n_workers // 8))
 
-    def _next(self, completed: Any) -> Any:
+    def _room_apart(self) -> int:
+        """Tasks so few that each finds a worker at rest, and none waits behind another."""
+        self._count_workers()
+        return max(1, self._n_workers // 2)
+
+    def _next(self, completed: SimpleQueue[Any]) -> Any:
         """Wait for a recording that is done, and watch whether there is anybody to do one."""
-        while not completed.has_ready():
+        while True:
+            with contextlib.suppress(Empty):
+                return completed.get(timeout=COUNT_EVERY_S)
             self._count_workers()
-            time.sleep(_LOOK_EVERY_S)
-        return next(completed)
 
     def _count_workers(self) -> None:
         now_s = time.monotonic()
@@ -334,14 +364,6 @@ def _kind_of_server(address: str) -> str:
 def _owner(key: str) -> str:
     """Whose half-written files are those of a task."""
     return key.removeprefix("softloc-")
-
-
-def _first(queue: Iterator[tuple[int, Job]], n: int) -> Iterator[tuple[int, Job]]:
-    for _ in range(n):
-        entry = next(queue, None)
-        if entry is None:
-            return
-        yield entry
 
 
 def _anywhere(job: Job) -> Job:
