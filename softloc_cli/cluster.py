@@ -239,7 +239,10 @@ class Cluster:
         """Wait for a recording that is done, and watch whether there is anybody to do one."""
         while True:
             with contextlib.suppress(Empty):
-                return completed.get(timeout=COUNT_EVERY_S)
+                future = completed.get(timeout=COUNT_EVERY_S)
+                if future.status == "finished":  # by a worker that nobody may have counted
+                    self._note_presence()
+                return future
             self._count_workers()
 
     def _count_workers(self) -> None:
@@ -252,15 +255,18 @@ class Cluster:
             raise self._ended("the cluster has gone") from error
         self._counted_s = now_s
         if self._n_workers:
-            if self._is_missing_all:
-                report(f"--scheduler {self._address}: has workers now")
-            self._had_some_s, self._is_missing_all = now_s, False
+            self._note_presence()
         elif now_s - self._had_some_s >= MISSED_AFTER_S and not self._is_missing_all:
             self._is_missing_all = True
             report(
                 f"--scheduler {self._address}: has no workers, waiting for some (Ctrl-C ends this, "
                 "--skip-existing goes on later)"
             )
+
+    def _note_presence(self) -> None:
+        if self._is_missing_all:
+            report(f"--scheduler {self._address}: has workers now")
+        self._had_some_s, self._is_missing_all = time.monotonic(), False
 
     def _hear(self, event: tuple[float, Any]) -> None:
         """Remember the tasks of a worker that has gone."""

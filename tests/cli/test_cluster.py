@@ -297,7 +297,8 @@ def test_a_scheduler_that_dies_ends_the_run(
 def test_a_run_whose_workers_have_all_gone_waits_for_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("softloc_cli.cluster.COUNT_EVERY_S", 0.02)
+    """Also where they came and went between two counts."""
+    monkeypatch.setattr("softloc_cli.cluster.COUNT_EVERY_S", 0.5)
     monkeypatch.setattr("softloc_cli.cluster.MISSED_AFTER_S", 0.3)
     file = tmp_path / "scheduler.json"
     said = []
