@@ -3,7 +3,9 @@
 ``python -m benchmarks.scaling`` writes ``benchmarks/results/scaling.json``.
 
 *Listing*: processor time, largest memory and disk that settling a batch takes for each file, for
-two numbers of files on a local disk: finding, naming, looking for results, checking for collisions.
+two numbers of files on a local disk: finding, naming, looking for each recording, checking for
+collisions. *Results*: processor time for naming each again and looking for its result, which
+``--skip-existing`` does while the work goes on.
 *Shards*: how unequal the parts are into which the stable hash deals names.
 *Tasks*: elapsed and processor time for each task of `softloc transcribe --scheduler` that does
 nothing, with a Dask scheduler, two workers and the client on this machine; elapsed times depend on
@@ -48,7 +50,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "scaling.json"
 EXAMPLE = ROOT / "examples" / "groove.flac"
 SEED = 0
-LISTED = (10_000, 40_000)
+LISTED = (10_000, 160_000)
 FILES_A_FOLDER = 1_000
 DEALT, PARTS = 500_000, 1_000
 TASKS = 200
@@ -86,6 +88,10 @@ def list_files(n_files: int) -> dict[str, float]:
         with Batch(find_items([name], recursive=True), naming, Existing.SKIP) as batch:
             processor_s = time.process_time() - began
             spool_bytes = batch._spool.tell()
+            began = time.process_time()
+            for job in batch.jobs():
+                job.missing()
+            results_s = time.process_time() - began
         tracemalloc.start()
         with Batch(find_items([name], recursive=True), naming, Existing.SKIP):
             _, held_bytes = tracemalloc.get_traced_memory()
@@ -93,6 +99,7 @@ def list_files(n_files: int) -> dict[str, float]:
     return {
         "files": n_files,
         "processor_us_each": round(1e6 * processor_s / n_files, 1),
+        "results_us_each": round(1e6 * results_s / n_files, 1),
         "memory_bytes_each": round(held_bytes / n_files, 1),
         "disk_bytes_each": round(spool_bytes / n_files, 1),
     }
@@ -225,14 +232,20 @@ def simulate(n_workers: int, seconds_per_audio_s: float, task_s: float) -> dict[
     n_again = 0
     while waiting:
         free_s, worker = heapq.heappop(free)
-        served_s = begin_s = max(free_s, served_s + task_s)
+        begin_s = max(free_s, served_s + task_s)
+        if dies_at[worker] <= begin_s:  # at rest: nothing is lost
+            back_s = dies_at[worker] + BACK_AFTER_S
+            dies_at[worker] = back_s + rng.exponential(86_400 / DEATHS_A_DAY)
+            heapq.heappush(free, (back_s, worker))
+            continue
+        served_s = begin_s
         number = waiting.pop()
         end_s = begin_s + work_s[number]
         if end_s > dies_at[worker]:
-            lost_s += max(0.0, dies_at[worker] - begin_s)
+            lost_s += dies_at[worker] - begin_s
             n_again += 1
             waiting.append(number)
-            end_s = max(begin_s, dies_at[worker]) + BACK_AFTER_S
+            end_s = dies_at[worker] + BACK_AFTER_S
             dies_at[worker] = end_s + rng.exponential(86_400 / DEATHS_A_DAY)
         else:
             last_s = max(last_s, end_s)

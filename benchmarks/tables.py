@@ -318,11 +318,18 @@ def training_parts_table() -> str:
 
 def listing_table() -> str:
     """List what settling a batch costs for each file."""
-    header = ("files listed", "processor, µs each", "most memory, bytes each", "disk, bytes each")
+    header = (
+        "files listed",
+        "processor, µs each",
+        "looking for its result, µs",
+        "most memory, bytes each",
+        "disk, bytes each",
+    )
     rows = [
         (
             str(row["files"]),
             f"{row['processor_us_each']:.0f}",
+            f"{row['results_us_each']:.0f}",
             f"{row['memory_bytes_each']:.0f}",
             f"{row['disk_bytes_each']:.0f}",
         )

@@ -8,15 +8,21 @@ Conventions
 - Every recording is told of once. It is worked on again only if its worker died; results come into
   place whole, so that doing it twice leaves what doing it once leaves. What a dead worker left
   half-written bears the task's name and is removed when the task is done.
+- A recording at which workers die, as often as Dask allows, has another try when all others are
+  done, so that only the one that kills them fails.
 - A worker process does one recording at a time, whatever its number of threads.
 - All workers do the same: one that has another softloc, or another file by the model's name, ends
   the run before it writes anything.
 - Only as many tasks as keep the workers busy are held, however long the batch is.
+- Where no workers are left, the run says so and waits: those of a queueing system may take hours.
+  A cluster that shall give up says so itself (Dask's ``distributed.scheduler.no-workers-timeout``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import json
 import logging
 import platform
@@ -27,12 +33,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
 from softloc.errors import SettingsError, SoftLocError
 from softloc.files import file_sha256, unfinished_as
-from softloc.model_files import verified_path
+from softloc.model_files import pretrained_index, verified_path
 from softloc_cli import __version__
 from softloc_cli.console import report
 from softloc_cli.outputs import Job
@@ -43,6 +50,12 @@ CONNECT_S = 10.0
 
 #: Workers come and go: how often they are counted.
 COUNT_EVERY_S = 2.0
+
+#: A worker that died is started again sooner, if it is at all; longer is worth telling.
+MISSED_AFTER_S = 10.0
+
+#: What Dask gives up with when workers stay away; which of them depends on its version.
+_NOBODY_CAME = ("NoWorkerError", "NoValidWorkerError")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +89,16 @@ class _Sent:
     """A recording that the cluster has."""
 
     job: Job
+    future: Any
     since_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Killed:
+    """A recording at which so many workers died; others may have died of another beside it."""
+
+    n_workers: int
+    seconds: float
 
 
 class Cluster:
@@ -101,8 +123,11 @@ class Cluster:
         self._work = work or transcribe_one
         self._client = _connect(address)
         self._name = uuid.uuid4().hex[:12]
+        self._numbers = itertools.count()
         self._n_workers = 0
         self._counted_s = -COUNT_EVERY_S
+        self._had_some_s = -MISSED_AFTER_S
+        self._is_missing_all = False
         self._disturbed: set[str] = set()
         self._client.subscribe_topic("all", self._hear)
 
@@ -134,61 +159,114 @@ class Cluster:
         SoftLocError
             If the cluster goes away, or its workers cannot do this work.
         """
-        from distributed import as_completed
-
-        queue = enumerate(jobs)
         recipe = _recipe_anywhere(recipe)
         run = Run(self._name, __version__, _model_sha256(recipe))
+        suspects: list[Job] = []
+        for job, outcome in self._work_through(jobs, run, recipe, self._room):
+            if isinstance(outcome, _Killed):
+                suspects.append(job)
+            else:
+                yield job, outcome
+        # Who had waited behind it at the same worker is innocent, and is now kept apart from it.
+        for job, outcome in self._work_through(suspects, run, recipe, self._room_apart):
+            if isinstance(outcome, _Killed):
+                reason = f"{outcome.n_workers} workers died of it; is there too little memory?"
+                yield job, Outcome(seconds=outcome.seconds, error=f"{job.source}: {reason}")
+            else:
+                yield job, outcome
+
+    def _work_through(
+        self, jobs: Iterable[Job], run: Run, recipe: Recipe, room: Callable[[], int]
+    ) -> Iterator[tuple[Job, Outcome | _Killed]]:
+        """Yield every recording with what came of it, working on as many as there is room for."""
+        queue = iter(jobs)
         sent: dict[str, _Sent] = {}
-        completed = as_completed(loop=self._client.loop)
-        if not self._room():
-            report(f"--scheduler {self._address}: has no workers yet, waiting for some")
+        completed: SimpleQueue[Any] = SimpleQueue()
         while True:
-            for number, job in _first(queue, max(1, self._room()) - len(sent)):
-                key = f"softloc-{self._name}.{number}"
+            for job in itertools.islice(queue, max(0, room() - len(sent))):
+                key = f"softloc-{self._name}.{next(self._numbers)}"
                 task = (run, recipe, _anywhere(job), _owner(key))
                 future = self._client.submit(self._work, *task, key=key, pure=False)
-                sent[key] = _Sent(job, time.monotonic())
-                completed.add(future)
+                sent[key] = _Sent(job, future, time.monotonic())
+                future.add_done_callback(completed.put)
             if not sent:
                 return
-            future = next(completed)
-            done = sent.pop(future.key)
-            outcome = self._outcome(done, future)
-            if future.key in self._disturbed:
-                remove_half_written(done.job, _owner(future.key))
-                self._disturbed.discard(future.key)
+            key = self._next(completed).key
+            done = sent.pop(key)
+            outcome = self._outcome(done)
+            if key in self._disturbed:
+                remove_half_written(done.job, _owner(key))
+                self._disturbed.discard(key)
             yield done.job, outcome
 
-    def _outcome(self, done: _Sent, future: Any) -> Outcome:
+    def _outcome(self, done: _Sent) -> Outcome | _Killed:
         from distributed import KilledWorker
 
         try:
-            outcome: Outcome = future.result()
+            outcome: Outcome = done.future.result()
         except KilledWorker as error:
-            reason = f"{error.allowed_failures + 1} workers died of it; is there too little memory?"
-            seconds = time.monotonic() - done.since_s
-            return Outcome(seconds=seconds, error=f"{done.job.source}: {reason}")
+            return _Killed(error.allowed_failures + 1, time.monotonic() - done.since_s)
         except SoftLocError:
             raise  # nothing can be done before the recipe is mended
         except (CancelledError, OSError) as error:
-            raise SoftLocError(
-                f"--scheduler {self._address}: the cluster has gone; give the same command again "
-                f"with --skip-existing to go on"
-            ) from error
+            raise self._ended("the cluster has gone") from error
         except Exception as error:
+            if type(error).__name__ in _NOBODY_CAME:
+                raise self._ended("no workers came in the time that the cluster allows") from error
             raise SoftLocError(
                 f"--scheduler {self._address}: its workers cannot do this "
                 f"({type(error).__name__}: {error}); is softloc {__version__} installed there?"
             ) from error
         return outcome
 
+    def _ended(self, what: str) -> SoftLocError:
+        return SoftLocError(
+            f"--scheduler {self._address}: {what}; give the same command again with "
+            "--skip-existing to go on"
+        )
+
     def _room(self) -> int:
         """Tasks that keep all workers busy, and a few more, so that none waits for the next."""
-        if time.monotonic() - self._counted_s >= COUNT_EVERY_S:
+        self._count_workers()
+        return max(1, self._n_workers + -(-self._n_workers // 8))
+
+    def _room_apart(self) -> int:
+        """Tasks so few that each finds a worker at rest, and none waits behind another."""
+        self._count_workers()
+        return max(1, self._n_workers // 2)
+
+    def _next(self, completed: SimpleQueue[Any]) -> Any:
+        """Wait for a recording that is done, and watch whether there is anybody to do one."""
+        while True:
+            with contextlib.suppress(Empty):
+                future = completed.get(timeout=COUNT_EVERY_S)
+                if future.status == "finished":  # by a worker that nobody may have counted
+                    self._note_presence()
+                return future
+            self._count_workers()
+
+    def _count_workers(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._counted_s < COUNT_EVERY_S:
+            return
+        try:
             self._n_workers = len(self._client.nthreads())
-            self._counted_s = time.monotonic()
-        return self._n_workers + -(-self._n_workers // 8)
+        except OSError as error:
+            raise self._ended("the cluster has gone") from error
+        self._counted_s = now_s
+        if self._n_workers:
+            self._note_presence()
+        elif now_s - self._had_some_s >= MISSED_AFTER_S and not self._is_missing_all:
+            self._is_missing_all = True
+            report(
+                f"--scheduler {self._address}: has no workers, waiting for some (Ctrl-C ends this, "
+                "--skip-existing goes on later)"
+            )
+
+    def _note_presence(self) -> None:
+        if self._is_missing_all:
+            report(f"--scheduler {self._address}: has workers now")
+        self._had_some_s, self._is_missing_all = time.monotonic(), False
 
     def _hear(self, event: tuple[float, Any]) -> None:
         """Remember the tasks of a worker that has gone."""
@@ -294,14 +372,6 @@ def _owner(key: str) -> str:
     return key.removeprefix("softloc-")
 
 
-def _first(queue: Iterator[tuple[int, Job]], n: int) -> Iterator[tuple[int, Job]]:
-    for _ in range(n):
-        entry = next(queue, None)
-        if entry is None:
-            return
-        yield entry
-
-
 def _anywhere(job: Job) -> Job:
     """Name files so that they are found from any folder."""
     here = Path.cwd()
@@ -311,5 +381,6 @@ def _anywhere(job: Job) -> Job:
 
 def _recipe_anywhere(recipe: Recipe) -> Recipe:
     path = Path(recipe.model)
-    model = str(Path.cwd() / path) if path.is_file() else recipe.model
+    is_own = recipe.model not in pretrained_index() and path.is_file()
+    model = str(Path.cwd() / path) if is_own else recipe.model
     return replace(recipe, model=model, n_threads=1)

@@ -120,9 +120,12 @@ def user_errors() -> Iterator[None]:
 
 def _report_error(error: Exception) -> None:
     """Say what is wrong; a message of several lines holds a problem in each."""
-    problems = str(error).splitlines()
+    message = str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        message = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    problems = message.splitlines()
     if len(problems) <= 1:
-        report(f"error: {error}")
+        report(f"error: {message}")
         return
     more = _MORE.fullmatch(problems[-1])
     count = len(problems) - 1 + int(more[1]) if more else len(problems)

@@ -47,9 +47,14 @@ def dataset(corpus: Path) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def of_two(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def of_two(
+    corpus: Path, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
     """Folder and findings of two processes that train together."""
     folder = tmp_path_factory.mktemp("two")
+    until_killed = tiny.train(dataset, folder / "alone", losses=tiny.Losses(tiny.KILLED_AFTER))
+    assert len(until_killed) == tiny.KILLED_AFTER + 1
+    assert state_path(folder / "alone" / "model.safetensors").exists()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -129,6 +134,17 @@ def test_one_process_goes_on_where_two_were_killed(
     assert len(losses) == tiny.N_STEPS - tiny.KILLED_AFTER
     np.testing.assert_allclose(losses, of_one[tiny.KILLED_AFTER :], atol=1e-3)
     assert "processes was 2 and is 1 now" in caplog.text
+
+
+def test_two_processes_go_on_where_one_was_killed(
+    of_two: tuple[Path, dict[str, Any]], of_one: list[float]
+) -> None:
+    folder, found = of_two
+    assert len(found["resumed"]) == tiny.N_STEPS - tiny.KILLED_AFTER
+    np.testing.assert_allclose(found["resumed"], of_one[tiny.KILLED_AFTER :], atol=1e-3)
+    model = folder / "alone" / "model.safetensors"
+    assert load_checkpoint(model).record["processes"] == 2
+    assert not state_path(model).exists()
 
 
 def test_parts_of_a_batch_add_up(dataset: Dataset, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What processes that train together do in tests: they must be able to run it as a program.
 
-``python training_processes.py CORPUS FOLDER`` writes, in the first process, what it found.
+``python training_processes.py CORPUS FOLDER`` writes, in the first process, what it found. It goes
+on with a training that one process has left in FOLDER/alone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from softloc.network import ConvStage, NetworkSettings, OnsetNetwork
 from softloc.presets import Size, register_size
 from softloc.processes import Team, join_team, share_gradients
 from softloc.training import Execution, Observer, TrainingSettings, Validation, fit
+from softloc_cli.train_processes import leave_team
 
 #: With batch normalisation, which has to count the windows of all processes.
 NETWORK = NetworkSettings(
@@ -129,9 +131,11 @@ def main(corpus_folder: Path, folder: Path) -> None:
             "until_killed": train(
                 dataset, folder / "killed", execution, losses=Losses(KILLED_AFTER)
             ),
+            "resumed": train(dataset, folder / "alone", execution, resume=True),
         }
         if team.leads:
             torch.save(found, folder / "found.pt")
+    leave_team(0)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,44 @@ RECIPE = Recipe(
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills as POSIX does")
 
 
+@contextlib.contextmanager
+def dask(kind: str, file: Path, *options: object, **settings: object) -> Iterator[int]:
+    """``dask scheduler`` or ``dask worker``, in a process group of its own, whose number is given.
+
+    They meet by the scheduler's file; settings are those of ``distributed.scheduler``.
+    """
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "models", ROOT, ROOT / "tests"))),
+        "OMP_NUM_THREADS": "1",
+    }
+    for name, value in settings.items():
+        environment[f"DASK_DISTRIBUTED__SCHEDULER__{name.upper()}"] = str(value)
+    common = ("--scheduler-file", file, "--no-dashboard", "--host", "127.0.0.1")
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"distributed.cli.dask_{kind}", *map(str, (*common, *options))],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        while not file.exists():
+            time.sleep(0.05)
+        yield process.pid
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+@contextlib.contextmanager
+def lone_worker(file: Path) -> Iterator[int]:
+    """Worker that nobody starts again when it dies."""
+    options = ("--no-nanny", "--nthreads", 1, "--local-directory", file.parent)
+    with dask("worker", file, *options) as pid:
+        yield pid
+
+
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A cluster on this machine: two workers that are started again when they die.
@@ -46,31 +84,12 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """
     folder = tmp_path_factory.mktemp("cluster")
     file = folder / "scheduler.json"
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "models", ROOT, ROOT / "tests"))),
-        "OMP_NUM_THREADS": "1",
-        # A recording whose worker has died once has another try.
-        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
-    }
-    common = ("--scheduler-file", file, "--no-dashboard", "--host", "127.0.0.1")
     workers = ("--nworkers", 2, "--nthreads", 1, "--local-directory", folder)
-    commands = (
-        ("distributed.cli.dask_scheduler", *common, "--port", 0),
-        ("distributed.cli.dask_worker", *common, *workers),
-    )
-    with contextlib.ExitStack() as stack:
-        for module, *options in commands:
-            process = subprocess.Popen(
-                [sys.executable, "-m", module, *map(str, options)],
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            stack.callback(process.wait)
-            stack.callback(os.killpg, process.pid, signal.SIGTERM)
-        while not file.exists():
-            time.sleep(0.05)
+    with (
+        # A recording whose worker has died once has another try.
+        dask("scheduler", file, "--port", 0, allowed_failures=1),
+        dask("worker", file, *workers),
+    ):
         yield str(file)
 
 
@@ -150,6 +169,20 @@ def test_bad_recordings_fail_alone_and_names_are_those_given(
     assert [path.name for path in Path("out").iterdir()] == ["good.mid"]
 
 
+@pytest.mark.slow
+def test_a_file_here_does_not_pass_for_a_shipped_model(
+    client: Client, scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As without a cluster, where the names of shipped models come first."""
+    monkeypatch.chdir(tmp_path)
+    Path("drums").write_text("notes on drums")
+    soundfile.write("a.wav", bursts([0.5]), 44_100)
+    options = ("-m", "drums", "-o", "a.csv")
+    result = CliRunner().invoke(app, ["transcribe", "a.wav", *options, "--scheduler", scheduler])
+    assert result.exit_code == 0, result.stderr
+    assert Path("a.csv").exists()
+
+
 def run_jobs(scheduler: str, folder: Path, names: list[str], work: Work) -> dict[str, Outcome]:
     jobs = [Job(folder / n, (Target(folder / "out" / f"{n}.csv", "csv"),)) for n in names]
     with Cluster(scheduler, work) as cluster:
@@ -182,6 +215,23 @@ def test_a_recording_that_kills_its_workers_fails_alone(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
         f"{name}.csv" for name in names[:-1]
     )
+
+
+@pytest.mark.slow
+def test_a_recording_that_waits_behind_one_that_kills_is_done(tmp_path: Path) -> None:
+    """Dask takes every recording that a dead worker had for what killed it."""
+    file = tmp_path / "scheduler.json"
+    with (
+        dask("scheduler", file, "--port", 0, allowed_failures=0),
+        dask("worker", file, "--nworkers", 1, "--nthreads", 1, "--local-directory", tmp_path),
+    ):
+        with Client(scheduler_file=str(file)) as client:
+            client.wait_for_workers(1)
+        names = ["always", "take"]
+        outcomes = run_jobs(str(file), tmp_path, names, worker_sessions.die_writing_once)
+    assert (tmp_path / "always.attempts").read_text() == "xx"
+    assert [name for name, outcome in outcomes.items() if outcome.error] == ["always"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["take.csv"]
 
 
 @pytest.mark.slow
@@ -229,32 +279,77 @@ def test_wrong_use_is_named(
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_dies_ends_the_run(tmp_path: Path) -> None:
-    """Even while it has no workers."""
+@pytest.mark.parametrize("count_every_s", [0.05, 60.0])
+def test_a_scheduler_that_dies_ends_the_run(
+    tmp_path: Path, count_every_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even while it has no workers, and whether they are being counted or not."""
+    monkeypatch.setattr("softloc_cli.cluster.COUNT_EVERY_S", count_every_s)
     file = tmp_path / "scheduler.json"
-    options = (
-        "--scheduler-file",
-        str(file),
-        "--no-dashboard",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        "0",
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", *options],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        # It reads what it is given, and so must find what that is made of.
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    with process:
-        while not file.exists():
-            time.sleep(0.05)
-        dying = threading.Timer(0.5, process.kill)
+    with dask("scheduler", file, "--port", 0) as pid:
+        dying = threading.Timer(0.5, os.killpg, (pid, signal.SIGKILL))
         dying.start()
         with pytest.raises(SoftLocError, match="the cluster has gone; give the same command again"):
             run_jobs(str(file), tmp_path, ["a"], worker_sessions.fail_unforeseen)
+
+
+@pytest.mark.slow
+def test_a_run_whose_workers_have_all_gone_waits_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where they came and went between two counts."""
+    monkeypatch.setattr("softloc_cli.cluster.COUNT_EVERY_S", 0.5)
+    monkeypatch.setattr("softloc_cli.cluster.MISSED_AFTER_S", 0.3)
+    file = tmp_path / "scheduler.json"
+    said = []
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask("scheduler", file, "--port", 0))
+
+        def report(message: str) -> None:
+            said.append(message.removeprefix(f"--scheduler {file}: ").partition(",")[0])
+            if said[-1] == "has no workers":
+                stack.enter_context(lone_worker(file))
+
+        monkeypatch.setattr("softloc_cli.cluster.report", report)
+        names = ["a", "once", "b"]
+        outcomes = run_jobs(str(file), tmp_path, names, worker_sessions.die_writing_once)
+    assert {outcome.error for outcome in outcomes.values()} == {None}
+    assert said == ["has no workers", "has workers now"] * 2
+    results = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert results == {f"{name}.csv": "whole" for name in names}
+
+
+@pytest.mark.slow
+def test_interrupted_without_workers(tmp_path: Path, click_model: Path, takes: Path) -> None:
+    """It ends at once, and the next run goes on from there."""
+    file, out, log = (tmp_path / name for name in ("scheduler.json", "out", "log.jsonl"))
+    options = ("-o", out, "-f", "csv", "-m", click_model, "--log-json", log, "--scheduler", file)
+    with dask("scheduler", file, "--port", 0):
+        with lone_worker(file) as worker, started(takes, *options) as process:
+            wait_for_lines(log, 2)
+            os.kill(worker, signal.SIGKILL)
+            time.sleep(0.5)
+            os.killpg(process.pid, signal.SIGINT)
+            _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 130, stderr
+        assert stderr.splitlines()[-1] == "interrupted"
+        done = len(entries(log))
+        assert 2 <= done < N_TAKES
+        with lone_worker(file), started(takes, *options, "--skip-existing") as process:
+            _, stderr = process.communicate()
+    assert process.returncode == 0, stderr
+    assert stderr.splitlines()[-1].split()[:3] == [str(N_TAKES - done), str(done), "0"]
+    assert sorted(path.stem for path in out.iterdir()) == sorted(p.stem for p in takes.iterdir())
+
+
+@pytest.mark.slow
+def test_a_cluster_that_gives_up_on_workers_ends_the_run(tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    with (
+        dask("scheduler", file, "--port", 0, no_workers_timeout="1s"),
+        pytest.raises(SoftLocError, match=r"no workers came in .* --skip-existing to go on"),
+    ):
+        run_jobs(str(file), tmp_path, ["a"], worker_sessions.die_writing_once)
 
 
 @contextlib.contextmanager

@@ -57,6 +57,18 @@ def test_errors_have_exit_codes(
     assert len(stderr.splitlines()) <= 1
 
 
+@pytest.mark.parametrize(("name", "code"), [("missing", 2), ("x" * 300, 1)])
+def test_what_the_system_says_of_a_file_begins_with_its_name(
+    name: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as caught, user_errors():
+        (tmp_path / name).stat()
+    assert caught.value.exit_code == code
+    stderr = capsys.readouterr().err
+    assert stderr.startswith(f"error: {tmp_path / name}: ")
+    assert "Errno" not in stderr
+
+
 @pytest.mark.parametrize(
     ("message", "shown"),
     [
