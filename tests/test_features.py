@@ -81,6 +81,7 @@ def test_impossible_settings_are_refused() -> None:
     for wrong, sentence in (
         ({"fft_samples": 1024}, "fft_samples"),
         ({"max_hz": 30_000.0}, "bands must lie"),
+        ({"window_samples": 1}, "window_samples must be at least 2"),
     ):
         with pytest.raises(SettingsError, match=sentence):
             FeatureSettings(**wrong)  # type: ignore[arg-type]

@@ -43,7 +43,7 @@ _PRETRAINED = "softloc.pretrained"
 _BOUNDS: Mapping[str, tuple[float, float]] = {
     "sample_rate_hz": (1, 768_000),
     "hop_samples": (1, 1 << 16),
-    "window_samples": (1, 1 << 14),
+    "window_samples": (2, 1 << 14),
     "fft_samples": (2, 1 << 14),
     "n_bands": (1, 1 << 12),
     "min_hz": (0.0, math.inf),

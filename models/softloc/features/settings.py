@@ -61,6 +61,11 @@ class FeatureSettings:
     max_hz: float = 16_000.0
 
     def __post_init__(self) -> None:
+        if self.window_samples < 2:
+            raise SettingsError(
+                f"window_samples must be at least 2, not {self.window_samples}: "
+                f"a shorter Hann window holds nothing but 0"
+            )
         if self.fft_samples < self.window_samples or self.fft_samples % 2:
             raise SettingsError(
                 f"fft_samples must be even and at least window_samples ({self.window_samples}), "
