@@ -23,7 +23,7 @@ MAX_GROWTH_BYTES = 200 << 20
 
 #: What is refused, whatever else is improved; all others may also be read.
 NEVER_READ = ("entit", "claims", "billion", "-0.", "nan", "surrogate", "runs-a-command",
-              "of-1-sample")  # fmt: skip
+              "of-1-sample", "is-half")  # fmt: skip
 
 
 def peak_bytes() -> int:
