@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softloc.errors import SettingsError
+from softloc.interrupts import interrupts_held
 from softloc.timebase import FrameGrid
 
 #: Magnitudes well below 10^-4 of full scale count as silence; above, the scale is logarithmic.
@@ -117,11 +118,11 @@ def mel_filterbank(settings: FeatureSettings, speed: float = 1.0) -> NDArray[np.
     ndarray of float32, shape (fft_samples // 2 + 1, n_bands)
         Weights, ready to be multiplied from the right.
     """
-    # Made once, when a model is made; transcription loads it with the weights and never pays
-    # for this import.
-    from librosa.filters import mel  # noqa: PLC0415
+    with interrupts_held(), warnings.catch_warnings():
+        # Made once, when a model is made; transcription loads it with the weights and never pays
+        # for this import, in which Numba compiles.
+        from librosa.filters import mel  # noqa: PLC0415
 
-    with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of empty filters: we refuse them
         filters: NDArray[np.float32] = mel(
             sr=settings.sample_rate_hz * speed,
