@@ -63,8 +63,9 @@ class ForkedCommand:
         self._said.close()
 
     @property
-    def returncode(self) -> int | None:
-        """Exit code, or the signal that ended it as a negative number; None before the end."""
+    def returncode(self) -> int:
+        """Exit code, or the signal that ended it as a negative number, once it has ended."""
+        assert self._process.exitcode is not None, "it goes on"  # noqa: S101
         return self._process.exitcode
 
     def kill(self) -> None:
