@@ -665,44 +665,88 @@ def stream_ways_table() -> str:
     return _table(("processor time, µs", "`drums`", "`drums-small`"), rows)
 
 
+#: What was done to commands: name in the results, and in tables.
+FAULTS = {
+    "kill": "kill -9",
+    "interrupt": "Ctrl-C",
+    "disk": "full disk",
+    "worker": "kill -9 of a worker",
+}
+FUZZED = {
+    "text": "label files",
+    "midi": "MIDI files",
+    "checkpoints": "model files and training states",
+    "audio": "recordings",
+}
+
+
 def fuzz_table() -> str:
     """Damaged files given to each reader, all campaigns together."""
-    counted = ("inputs", "read", "refused", "crashes", "hangs", "over_memory")
+    counted = ("inputs", "read", "refused", "by_command", "crashes", "hangs", "over_memory")
     header = ("reader", "minutes", *(name.replace("_", " ") for name in counted))
-    campaigns: dict[str, list[Run]] = {}
-    for run in _lines("robustness.jsonl"):
-        if run["campaign"].startswith("fuzz "):
-            campaigns.setdefault(run["campaign"].removeprefix("fuzz "), []).append(run)
     rows = [
         (
             reader,
             f"{sum(run['seconds'] for run in runs) / 60:.0f}",
             *(f"{sum(run[name] for run in runs):,}" for name in counted),
         )
-        for reader, runs in campaigns.items()
+        for reader, runs in _campaigns("fuzz").items()
     ]
     return _table(header, rows)
 
 
 def faults_table() -> str:
     """Faults at random moments that each command survived, all campaigns together."""
-    names = ("kill", "interrupt", "disk", "worker")
-    header = ("survived of injected", "kill -9", "Ctrl-C", "full disk", "kill -9 of a worker")
+    rows = []
+    for subject, runs in _campaigns("faults").items():
+        counts = [_sum_of_fault(runs, name) for name in FAULTS]
+        rows.append((subject, *(_survived(*count) if count else "–" for count in counts)))
+    return _table(("survived of injected", *FAULTS.values()), rows)
+
+
+def survival_table() -> str:
+    """How much of all that was tried was survived: damaged files, and faults at bad moments."""
+    rows = []
+    for reader, runs in _campaigns("fuzz").items():
+        n_inputs = sum(run["inputs"] for run in runs)
+        n_bad = sum(run[name] for run in runs for name in ("crashes", "hangs", "over_memory"))
+        rows.append((f"damaged {FUZZED[reader]}", f"{n_inputs - n_bad:,} of {n_inputs:,}"))
+    campaigns = _campaigns("faults")
+    for name, words in FAULTS.items():
+        counts = {subject: _sum_of_fault(runs, name) for subject, runs in campaigns.items()}
+        hit = {subject: count for subject, count in counts.items() if count}
+        if hit:
+            survived, injected = (sum(pair) for pair in zip(*hit.values(), strict=True))
+            rows.append((f"{words}: {', '.join(sorted(hit))}", _survived(survived, injected)))
+    return _table(("tried at random", "survived"), rows)
+
+
+def _campaigns(kind: str) -> dict[str, list[Run]]:
+    """Group the runs of ``fuzz`` or ``faults`` by what was attacked, in the order of results."""
     campaigns: dict[str, list[Run]] = {}
     for run in _lines("robustness.jsonl"):
-        if run["campaign"].startswith("faults "):
-            campaigns.setdefault(run["campaign"].removeprefix("faults "), []).append(run)
-    rows = []
-    for subject, runs in campaigns.items():
-        cells = []
-        for name in names:
-            counts = [run[name] for run in runs if name in run]
-            survived, injected = (
-                sum(count[key] for count in counts) for key in ("survived", "injected")
-            )
-            cells.append(f"{survived} of {injected}" if counts else "–")
-        rows.append((subject, *cells))
-    return _table(header, rows)
+        what, _, subject = run["campaign"].partition(" ")
+        if what == kind:
+            campaigns.setdefault(subject, []).append(run)
+    return campaigns
+
+
+def _sum_of_fault(runs: Iterable[Run], name: str) -> tuple[int, int] | None:
+    """Faults survived and injected; None where the fault was not tried.
+
+    A Ctrl-C counts if the run says how many landed. Runs from before that started their commands
+    as their own shell had them hear it, which in its background is not at all.
+    """
+    counts = [run[name] for run in runs if name in run]
+    if name == "interrupt":
+        counts = [count for count in counts if "landed" in count]
+    if not counts:
+        return None
+    return sum(count["survived"] for count in counts), sum(count["injected"] for count in counts)
+
+
+def _survived(survived: int, injected: int) -> str:
+    return f"{survived} of {injected}"
 
 
 def load_table() -> str:
@@ -794,6 +838,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "engines": engines_table,
     "fuzz": fuzz_table,
     "faults": faults_table,
+    "survival": survival_table,
     "load": load_table,
 }
 

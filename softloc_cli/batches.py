@@ -6,6 +6,8 @@ Conventions
   whenever they are needed. To find two results of one name, eight bytes of each name are kept.
 - What is refused is refused before anything is written: a missing input, two results of one name,
   a result that would replace a recording, or, unless told otherwise, one that exists.
+- All recordings are found before any is worked on. What is wrong with those found so far is told on
+  the way as well, whenever their number has doubled: a list without end is refused, too.
 - A shard takes every recording whose name, hashed, falls to it: the same on every machine, and
   whatever else is in the batch.
 """
@@ -36,6 +38,7 @@ from softloc_cli.outputs import Job, Naming
 
 _IN_MEMORY_BYTES = 1 << 20
 _NAMES_SHOWN = 20
+_FIRST_LOOK = 1 << 15
 
 
 class Existing(Enum):
@@ -144,6 +147,9 @@ class Batch:
 
     def _settle(self, items: Iterable[Item]) -> None:
         survey = _Survey()
+        for path in self._reserved:
+            survey.targets.append(_hash(_key(path)))
+        look_at = _FIRST_LOOK
         for item in items:
             # JSON escapes line breaks and what is no UTF-8 in a name.
             self._spool.write(json.dumps([str(item.source), str(item.folder)]) + "\n")
@@ -151,16 +157,22 @@ class Batch:
             is_ours = self._shard.holds(item)
             survey.add(job, look_for_results=is_ours and self.existing is Existing.REFUSE)
             self.n_jobs += is_ours
+            if survey.n_inputs == look_at:
+                look_at *= 2
+                self._refuse(survey, f" (of the first {survey.n_inputs:,} names)")
+                self._spool.seek(0, os.SEEK_END)
         if not survey.n_inputs:
             raise SettingsError("the list names no recording")
-        survey.missing.refuse("no such file or folder: {names}")
-        for path in self._reserved:
-            survey.targets.append(_hash(_key(path)))
+        self._refuse(survey)
+
+    def _refuse(self, survey: _Survey, of: str = "") -> None:
+        """Raise for what is wrong with all recordings that have been surveyed."""
+        survey.missing.refuse(f"no such file or folder: {{names}}{of}")
         suspects = survey.suspects()
         if suspects:
             self._refuse_collisions(suspects)
         survey.existing.refuse(
-            "results exist already: {names}; give --overwrite or --skip-existing"
+            f"results exist already: {{names}}{of}; give --overwrite or --skip-existing"
         )
 
     def _items(self) -> Iterator[Item]:
@@ -200,12 +212,14 @@ class Batch:
 
 @dataclass(slots=True)
 class _Names:
-    """The first few of many names, and how many there are."""
+    """The first few of many names, each once, and how many there are."""
 
     first: list[str] = field(default_factory=list)
     n: int = 0
 
     def add(self, name: Path) -> None:
+        if str(name) in self.first:
+            return
         self.n += 1
         if self.n <= _NAMES_SHOWN:
             self.first.append(str(name))

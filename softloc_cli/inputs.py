@@ -23,6 +23,8 @@ from softloc.errors import SettingsError
 STANDARD_STREAM = Path("-")
 
 _READ_BYTES = 1 << 16
+#: No path is longer, and no list of recordings goes on for so long without one.
+_MOST_BYTES_WITHOUT_NAME = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def find_listed(lists: BinaryIO, *, recursive: bool) -> Iterator[Item]:
     Raises
     ------
     SettingsError
-        As from `find_items`.
+        As from `find_items`; if a name is longer than any path, or none comes for as long.
     """
     for name in _read_names(lists):
         path = as_path(name)
@@ -117,9 +119,18 @@ def _read_names(lists: BinaryIO) -> Iterator[str]:
     block = lists.read(_READ_BYTES).removeprefix(b"\xef\xbb\xbf")
     by_line = b"\0" not in block
     rest = b""
+    n_without = 0
     while block:
         *names, rest = (rest + block).split(b"\n" if by_line else b"\0")
-        yield from _decode(names, by_line=by_line)
+        n_without += len(block)
+        for name in _decode(names, by_line=by_line):
+            n_without = len(rest)
+            yield name
+        if n_without > _MOST_BYTES_WITHOUT_NAME:
+            raise SettingsError(
+                f"the list goes on for {n_without:,} bytes without the end of a name: "
+                f"it needs one path a line"
+            )
         block = lists.read(_READ_BYTES)
     yield from _decode([rest], by_line=by_line)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softloc.errors import OutputError, SettingsError
+from softloc.files import lock_folder
 from softloc.formats import read_corpus
 from softloc_cli import train_options as options
 from softloc_cli.console import progress, report, report_skipped, user_errors
@@ -335,7 +336,7 @@ def _work_folder(output: Path) -> Iterator[Path]:
                     raise SettingsError(f"{output}: another softloc is training this model")
                 shutil.rmtree(left, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(_CACHE_SUFFIX, prefix, output.parent))
-        lock = _lock(folder)
+        lock = lock_folder(folder)
     except OSError as error:
         raise OutputError(f"cannot write beside {output}: {error.strerror}") from error
     try:
@@ -346,33 +347,9 @@ def _work_folder(output: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _lock(folder: Path) -> int | None:
-    """Lock a folder for as long as this process lives; None where that cannot be done.
-
-    Raises
-    ------
-    BlockingIOError
-        If another process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return None
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise
-    except OSError:  # a file system without locks
-        os.close(handle)
-        return None
-    return handle
-
-
 def _is_locked(folder: Path) -> bool:
     try:
-        handle = _lock(folder)
+        handle = lock_folder(folder)
     except BlockingIOError:
         return True
     if handle is not None:

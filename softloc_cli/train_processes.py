@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +22,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from softloc.errors import SettingsError
+from softloc.files import lock_folder
 from softloc_cli.console import ExitCode, report
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 _LINES_SHOWN = 5
+_PREFIX = "softloc-processes-"
+#: Whoever has just made a folder may not have locked it yet.
+_UNLOCKED_YET_S = 60.0
 
 
 def is_for_launching(devices: int) -> bool:
@@ -62,19 +68,39 @@ def run_processes(devices: int, *, threads: int) -> None:
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    with tempfile.TemporaryDirectory(prefix="softloc-") as folder, _threads(devices, threads):
+    with _log_folder() as folder, _threads(devices, threads):
         try:
-            _launch(devices, Path(folder))
+            _launch(devices, folder)
         except ChildFailedError as error:
             rank = _first_to_fail(error.failures)
             if rank:  # the first process speaks for itself
-                _show_end(Path(folder), rank)
+                _show_end(folder, rank)
             code = error.failures[rank].exitcode
             if code < 0:
                 report(f"error: process {rank} was killed ({_signal_name(-code)})")
             raise typer.Exit(code if code > 0 else ExitCode.FAILED) from error
         except SignalException as error:  # the first process has said so
             raise typer.Exit(128 + error.sigval) from error
+
+
+@contextlib.contextmanager
+def _log_folder() -> Iterator[Path]:
+    """Give a folder for what processes say; what launchers that were killed left is removed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        # One that is locked is in use, one of another user or machine is not ours to judge.
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime < _UNLOCKED_YET_S:
+                continue
+            if (lock := lock_folder(left)) is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(lock)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name:
+        lock = lock_folder(Path(name))
+        try:
+            yield Path(name)
+        finally:
+            if lock is not None:
+                os.close(lock)
 
 
 def leave_team(code: str | int | None) -> None:

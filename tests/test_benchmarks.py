@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,41 @@ def test_tables_agree_with_the_results(page: Path) -> None:
     assert any(f"<!-- {name} -->" in text for name in TABLES)
     for name, make in TABLES.items():
         assert replace_table(text, name, make) == text, f"run python -m benchmarks.tables: {name}"
+
+
+def test_campaigns_are_summed_and_doubtful_counts_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(n: int, survived: int, landed: int | None = None) -> dict[str, int]:
+        more = {} if landed is None else {"landed": landed}
+        return {"injected": n, "survived": survived, **more}
+
+    def fuzz(inputs: int, **bad: int) -> dict[str, object]:
+        counts = {"read": 1, "refused": 2, "by_command": 3, "crashes": 0, "hangs": 0}
+        counts |= {"over_memory": 0} | bad
+        return {"campaign": "fuzz midi", "seconds": 90.0, "inputs": inputs, **counts}
+
+    runs = [
+        {"campaign": "faults batch", "kill": fault(10, 10), "interrupt": fault(20, 20)},
+        {"campaign": "faults training", "kill": fault(50, 49, 48), "interrupt": fault(50, 50, 37)},
+        {"campaign": "faults batch", "kill": fault(5, 5, 4)},
+        {"campaign": "load batch"},
+        fuzz(1_000),
+        fuzz(500, crashes=1, hangs=2),
+    ]
+    lines = "".join(json.dumps(run) + "\n" for run in runs)
+    (tmp_path / "robustness.jsonl").write_text(lines)
+    monkeypatch.setattr("benchmarks.tables.RESULTS", tmp_path)
+    assert TABLES["faults"]().splitlines()[2:] == [
+        "| batch | 15 of 15 | – | – | – |",
+        "| training | 49 of 50 | 50 of 50 | – | – |",
+    ]
+    assert TABLES["fuzz"]().splitlines()[2:] == ["| midi | 3 | 1,500 | 2 | 4 | 6 | 1 | 2 | 0 |"]
+    assert TABLES["survival"]().splitlines()[2:] == [
+        "| damaged MIDI files | 1,497 of 1,500 |",
+        "| kill -9: batch, training | 64 of 65 |",
+        "| Ctrl-C: training | 50 of 50 |",
+    ]
 
 
 def test_stretches_hold_the_labels_of_their_seconds(tmp_path):

@@ -185,3 +185,16 @@ def test_training_states_run_no_code(tmp_path: Path) -> None:
         load_training_state(path)
     with pytest.raises(CheckpointError, match="nothing to resume"):
         load_training_state(tmp_path / "none.state")
+
+
+def test_a_damaged_training_state_is_refused_in_one_sentence_alone(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path = tmp_path / "a.state"
+    save_training_state(path, {"step": 3})
+    content = path.read_bytes()
+    assert b"\x80\x02}q" in content  # the pickle's protocol, then what it holds
+    path.write_bytes(content.replace(b"\x80\x02}q", b"\x80\x69\x00q"))
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_training_state(path)
+    assert not recwarn.list

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from softloc.decoding import PointReader, decode_onsets, decode_points
+from softloc.decoding import PointReader, _Search, decode_onsets, decode_points
 from softloc.loss import soft_localization_loss
 from softloc.timebase import FrameGrid
 
@@ -152,6 +152,22 @@ def test_an_untrained_network_is_decoded_in_finite_time() -> None:
     points = decode_points(p, SOFTNESS_FRAMES)
     assert len(points.frames) == pytest.approx(p.sum(), rel=0.2)
     assert (np.diff(points.frames) >= 0).all()
+
+
+def test_events_in_every_frame_cost_no_more_than_a_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
+    n_moves = 0
+    move = _Search._move
+
+    def counted(search: _Search, index: int) -> float:
+        nonlocal n_moves
+        n_moves += 1
+        return move(search, index)
+
+    monkeypatch.setattr(_Search, "_move", counted)
+    n_frames = 1_000
+    points = decode_points(np.ones(n_frames), softness_frames=11.4)
+    np.testing.assert_allclose(points.frames, np.arange(n_frames), atol=1e-6)
+    assert n_moves < 60 * n_frames
 
 
 def test_decode_onsets_labels_sorts_and_clips() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import signal
+from typing import Any
+
 import librosa
 import numpy as np
 import pytest
@@ -77,10 +81,33 @@ def test_filters_sum_to_one_and_follow_the_speed() -> None:
     np.testing.assert_allclose(centre / faster_centre, 9 / 8, rtol=0.06)
 
 
+def test_an_interrupt_is_not_lost_in_a_callback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba, which librosa's import runs, has LLVM call Python back."""
+    mel, heard = librosa.filters.mel, signal.getsignal(signal.SIGINT)
+
+    @ctypes.CFUNCTYPE(None)
+    def called_back() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    def interrupted(**settings: Any) -> np.ndarray:
+        called_back()
+        return mel(**settings)
+
+    monkeypatch.setattr("librosa.filters.mel", interrupted)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            mel_filterbank(SETTINGS)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, heard)
+
+
 def test_impossible_settings_are_refused() -> None:
     for wrong, sentence in (
         ({"fft_samples": 1024}, "fft_samples"),
         ({"max_hz": 30_000.0}, "bands must lie"),
+        ({"window_samples": 1}, "window_samples must be at least 2"),
     ):
         with pytest.raises(SettingsError, match=sentence):
             FeatureSettings(**wrong)  # type: ignore[arg-type]

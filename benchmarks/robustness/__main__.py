@@ -128,7 +128,10 @@ def _faults(arguments: argparse.Namespace) -> None:
     for problem in problems:
         print(problem)
     for name, count in counts.items():
-        print(f"{name}: {count['survived']} of {count['injected']} survived")
+        print(
+            f"{name}: {count['survived']} of {count['injected']} survived, {count['landed']} "
+            f"before the end"
+        )
     if problems:
         sys.exit(1)
 

@@ -11,7 +11,8 @@ Conventions
 - A cluster has two workers on this machine. Killed or interrupted is the command that gives it
   work, or else, which the command must take no notice of, one of the workers.
 - A moment is drawn evenly from the time that the undisturbed run took; a disk is full after a
-  number of bytes drawn evenly up to the largest file of the result.
+  number of bytes drawn evenly up to the largest file of the result. What *landed* are faults that
+  the command did not finish before, and a worker that died.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ import soundfile
 
 from benchmarks.recordings import RATE_HZ, clicks
 from benchmarks.robustness.clusters import LocalCluster
+from benchmarks.robustness.forks import ForkedCommand
 from softloc.checkpoints import load_checkpoint
 
 MODEL = Path(__file__).resolve().parents[2] / "tests" / "golden" / "checkpoint-format1.safetensors"
@@ -69,6 +71,9 @@ class Subject:
         What may be done to it.
     on_cluster : bool
         Whether a cluster does the work.
+    imported : tuple of str
+        Modules whose import would take most of its time: it is forked from a process that has
+        imported them (`benchmarks.robustness.forks`). None: a new process.
     """
 
     prepare: Callable[[Path], None]
@@ -77,6 +82,7 @@ class Subject:
     results: Callable[[Path], Files]
     faults: tuple[str, ...] = FAULTS
     on_cluster: bool = False
+    imported: tuple[str, ...] = ()
 
 
 def _write_songs(folder: Path, n_songs: int = 6) -> None:
@@ -145,7 +151,13 @@ SUBJECTS: Mapping[str, Subject] = {
         FAULTS_OF_CLUSTER,
         on_cluster=True,
     ),
-    "training": Subject(_write_corpus, _train, ("model.safetensors",), _weights),
+    "training": Subject(
+        _write_corpus,
+        _train,
+        ("model.safetensors",),
+        _weights,
+        imported=("softloc_cli.app", "softloc.training", "torch._dynamo", "librosa.filters"),
+    ),
 }
 
 
@@ -162,6 +174,11 @@ class Campaign:
         For everything.
     cluster : LocalCluster or None
         What does the work.
+
+    Attributes
+    ----------
+    n_landed : int
+        Faults of all trials so far that the command did not finish before.
     """
 
     def __init__(
@@ -169,6 +186,7 @@ class Campaign:
     ) -> None:
         self.subject = subject
         self.cluster = cluster
+        self.n_landed = 0
         self.rng = random.Random(seed)  # noqa: S311 - no secret
         self.folder = folder
         self.source = folder / "source"
@@ -223,18 +241,23 @@ class Campaign:
     @contextlib.contextmanager
     def _started(
         self, out: Path, *, goes_on: bool, max_bytes: int | None = None
-    ) -> Iterator[subprocess.Popen[str]]:
-        def limit() -> None:
+    ) -> Iterator[subprocess.Popen[str] | ForkedCommand]:
+        def prepare() -> None:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in the background of a shell
             if max_bytes is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))
 
         arguments = list(self.subject.arguments(self.source, out, goes_on))
         if self.cluster is not None:
             arguments += ["--scheduler", str(self.cluster.scheduler_file)]
+        if self.subject.imported:
+            with ForkedCommand(arguments, self.subject.imported, max_bytes) as command:
+                yield command
+            return
         with subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "softloc_cli", *arguments],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            start_new_session=True, preexec_fn=limit,  # noqa: PLW1509 - no other thread here
+            start_new_session=True, preexec_fn=prepare,  # noqa: PLW1509 - no other thread here
         ) as process:  # fmt: skip
             yield process
 
@@ -252,6 +275,7 @@ class Campaign:
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(process.pid, signal.SIGINT)
             _, said = process.communicate(timeout=_LIMIT_S)
+            self.n_landed += process.returncode != 0 or fault == "worker"
             yield from self._judge_ending(fault, process.returncode, said)
             yield from _still_running(process.pid)
         yield from self._judge_files(out, fault)
@@ -337,7 +361,7 @@ def run_faults(
     Returns
     -------
     counts : dict
-        ``injected`` and ``survived`` of each fault.
+        ``injected``, ``landed`` and ``survived`` of each fault.
     problems : list of str
         What went wrong, in words.
     """
@@ -350,8 +374,10 @@ def run_faults(
         campaign = Campaign(subject, seed, folder, cluster)
         for fault in faults:
             for number in range(times):
+                n_landed = campaign.n_landed
                 found = campaign.trial(fault, number)
                 counts[fault]["injected"] += 1
+                counts[fault]["landed"] += campaign.n_landed - n_landed
                 counts[fault]["survived"] += not found
                 problems += [f"{fault} {number}: {problem}" for problem in found]
     return counts, problems

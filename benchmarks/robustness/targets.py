@@ -6,6 +6,7 @@ model hears a moment of noise. Now and then the file goes through the command li
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import logging
@@ -20,12 +21,13 @@ import torch
 from benchmarks.recordings import clicks, encode, mpeg_frames, without_tag
 from benchmarks.robustness.rules import BrokenRuleError, check_refusal, run_command
 from softloc.audio import audio_duration_s, read_audio
-from softloc.checkpoints import load_checkpoint, load_training_state
+from softloc.checkpoints import load_training_state
 from softloc.decoders import inspect_container
+from softloc.engines import ONNX, TORCH
 from softloc.errors import AudioError, SoftLocError
 from softloc.events import Onset
 from softloc.formats import WRITABLE, Provenance, read_label_file, read_onsets, render_file
-from softloc.pipeline import from_checkpoint
+from softloc.pipeline import load
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -105,17 +107,29 @@ def convert_labels(path: Path) -> None:
 
 
 def attempt_model(path: Path) -> bool:
-    """Load a model and let it hear noise, or load a training state."""
+    """Load a model with each engine and let it hear noise, or load a training state."""
+    if path.suffix == ".state":
+        return _accepts(functools.partial(load_training_state, path))
+    with_torch, with_onnx = (
+        _accepts(functools.partial(_hear_noise, path, engine)) for engine in (TORCH, ONNX)
+    )
+    if with_torch != with_onnx:
+        raise BrokenRuleError("one engine takes what the other refuses")
+    return with_torch
+
+
+def _accepts(use: Callable[[], object]) -> bool:
     try:
-        if path.suffix == ".state":
-            load_training_state(path)
-        else:
-            noise = np.random.default_rng(0).normal(size=_RATE_HZ // 8)
-            from_checkpoint(load_checkpoint(path)).transcribe(noise, _RATE_HZ)
+        use()
     except SoftLocError as error:
         check_refusal(error)
         return False
     return True
+
+
+def _hear_noise(path: Path, engine: str) -> None:
+    noise = np.random.default_rng(0).normal(size=_RATE_HZ // 8)
+    load(path, "cpu", engine).transcribe(noise, _RATE_HZ)
 
 
 def show_model(path: Path) -> None:
@@ -265,7 +279,10 @@ TARGETS: Mapping[str, Target] = {
         attempt_model,
         show_model,
         200,
-        ("softloc.checkpoints", "softloc.features", "softloc.network", "softloc.velocity"),
+        (
+            "softloc.checkpoints", "softloc.model_files", "softloc.model_weights",
+            "softloc.features", "softloc.network", "softloc.velocity", "softloc.engines",
+        ),
         (*_NUMBERS, *_EXTREMES, b"null", b"true", b"[]", b"{}", b"F64", b"I8", b"BOOL", b"BF16"),
         1 << 16,
     ),

@@ -168,6 +168,35 @@ def _lock(handle: int, *, wait: bool) -> bool:
     return True
 
 
+def lock_folder(folder: Path) -> int | None:
+    """Lock a folder for as long as this process lives; None where that cannot be done.
+
+    Returns
+    -------
+    int or None
+        A handle; closing it ends the lock.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process holds it.
+    """
+    try:
+        import fcntl  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise
+    except OSError:  # a file system without locks
+        os.close(handle)
+        return None
+    return handle
+
+
 def write_text_atomic(path: Path, text: str) -> None:
     """Write UTF-8 text with Unix line ends, all or nothing (see `atomic_path`)."""
     write_bytes_atomic(path, text.encode())

@@ -43,7 +43,7 @@ _PRETRAINED = "softloc.pretrained"
 _BOUNDS: Mapping[str, tuple[float, float]] = {
     "sample_rate_hz": (1, 768_000),
     "hop_samples": (1, 1 << 16),
-    "window_samples": (1, 1 << 14),
+    "window_samples": (2, 1 << 14),
     "fft_samples": (2, 1 << 14),
     "n_bands": (1, 1 << 12),
     "min_hz": (0.0, math.inf),
@@ -58,7 +58,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     "dropout": (0.0, 1.0),
     "lstm_delay_frames": (0, 10_000),
     "softness_ms": (0.0, math.inf),
-    "event_mass": (0.5, 1e5),
+    "event_mass": (1.0, 1e5),
 }
 _FRAMES_PER_SECOND = (10, 2_000)
 _MAX_STAGES = 64

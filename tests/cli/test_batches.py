@@ -6,6 +6,7 @@ import io
 import itertools
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,61 @@ def test_every_missing_name_counts(here: Path) -> None:
     make("a.wav")
     with pytest.raises(SettingsError, match=r"no such file or folder: m0, m1, .*m19 and 10 more$"):
         settle("a.wav", *(f"m{n}" for n in range(30)))
+
+
+def endless(names: Iterator[str]) -> Iterator[Item]:
+    """Items that nobody may ask for without end."""
+    for number, name in enumerate(names):
+        assert number < 10_000, "the list is read on and on"
+        yield Item(Path(name))
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (itertools.repeat("y"), r"no such file or folder: y \(of the first 1,000 names\)$"),
+        (map(str, itertools.count()), r": 0, 1, .*19 and 980 more \(of the first 1,000 names\)$"),
+        (itertools.repeat("a.wav"), r"a\.wav: is given twice$"),
+        (itertools.cycle(("a.wav", "b.wav")), r"[ab]\.wav: is given twice$"),
+    ],
+)
+def test_a_list_without_end_is_refused(
+    here: Path, monkeypatch: pytest.MonkeyPatch, names: Iterator[str], sentence: str
+) -> None:
+    make("a.wav", "b.wav")
+    monkeypatch.setattr(batches, "_FIRST_LOOK", 1_000)
+    with pytest.raises(SettingsError, match=sentence):
+        Batch(endless(names), named())
+
+
+def test_a_list_that_is_looked_at_on_the_way_is_kept_whole(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_FIRST_LOOK", 2)
+    monkeypatch.setattr(batches, "_hash", lambda text: 0)  # all names are suspects
+    names = [f"{number}.wav" for number in range(9)]
+    make(*names)
+    with settle(*names) as batch:
+        assert [job.source.name for job in batch.jobs()] == names
+
+
+class EndlessFile(io.RawIOBase):
+    """The same bytes again and again, for 64 MB."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.n_read = 0
+
+    def read(self, size: int = -1) -> bytes:
+        self.n_read += size
+        assert self.n_read < 64 << 20, "the list is read on and on"
+        return (self.content * size)[:size]
+
+
+@pytest.mark.parametrize("content", [b"\0", b"\n", b"y", b" \n"])
+def test_a_list_without_a_name_is_refused(content: bytes) -> None:
+    with pytest.raises(SettingsError, match=r"the list goes on for .* one path a line"):
+        list(find_listed(EndlessFile(content), recursive=False))  # type: ignore[arg-type]
 
 
 def test_collisions_name_both_recordings(here: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -209,3 +210,44 @@ def test_tensorboard_is_an_extra(
     code, stderr = run("--labels", labels, "-o", tmp_path / "m.safetensors", *TINY, *options)
     assert code == 2
     assert stderr.endswith("--tensorboard needs TensorBoard: pip install 'softloc[board]'\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks of folders there")
+def test_what_a_killed_launcher_left_is_removed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "softloc-other").mkdir()
+    wait = (
+        "import sys; from pathlib import Path; from softloc_cli import train_processes\n"
+        "def launch(devices, folder):\n"
+        "    (folder / 'stderr.log').touch(); print(folder.name, flush=True); sys.stdin.read()\n"
+        "train_processes._launch = launch; train_processes.run_processes(2, threads=1)\n"
+    )
+
+    def start() -> tuple[subprocess.Popen[str], Path]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", wait],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"TMPDIR": str(tmp_path)},
+        )
+        assert process.stdout is not None
+        return process, tmp_path / process.stdout.readline().strip()
+
+    killed, left = start()
+    killed.kill()
+    killed.communicate()
+    assert list(left.iterdir())
+    alive, in_use = start()
+    assert left.exists(), "it might not be locked yet"
+    for folder in (left, in_use):
+        os.utime(folder, (0.0, 0.0))
+    monkeypatch.setattr("softloc_cli.train_processes._launch", lambda _devices, _folder: None)
+    run_processes(2, threads=1)
+    assert not left.exists()
+    assert list(in_use.iterdir())
+    alive.communicate("")
+    assert alive.returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["softloc-other"]

@@ -199,6 +199,22 @@ def test_endless_pipe_is_refused(click_model: Path) -> None:
     assert endless.returncode == -signal.SIGPIPE
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes as POSIX has them")
+def test_endless_list_is_refused(click_model: Path) -> None:
+    with (
+        subprocess.Popen(["yes"], stdout=subprocess.PIPE) as endless,
+        subprocess.Popen(
+            [sys.executable, "-m", "softloc_cli", "transcribe", "--files-from", "-", "-q"],
+            stdin=endless.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as process,
+    ):  # fmt: skip
+        assert endless.stdout is not None
+        endless.stdout.close()
+        stdout, stderr = process.communicate()
+    assert (process.returncode, stdout) == (2, "")
+    assert stderr == "error: no such file or folder: y (of the first 32,768 names)\n"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="named pipes")
 def test_named_pipe_with_everything_that_reads_it_again(tmp_path: Path, click_model: Path) -> None:
     """Documents name recordings by their hash, pages and sonifications read them twice."""

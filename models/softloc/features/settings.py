@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softloc.errors import SettingsError
+from softloc.interrupts import interrupts_held
 from softloc.timebase import FrameGrid
 
 #: Magnitudes well below 10^-4 of full scale count as silence; above, the scale is logarithmic.
@@ -61,6 +62,11 @@ class FeatureSettings:
     max_hz: float = 16_000.0
 
     def __post_init__(self) -> None:
+        if self.window_samples < 2:
+            raise SettingsError(
+                f"window_samples must be at least 2, not {self.window_samples}: "
+                f"a shorter Hann window holds nothing but 0"
+            )
         if self.fft_samples < self.window_samples or self.fft_samples % 2:
             raise SettingsError(
                 f"fft_samples must be even and at least window_samples ({self.window_samples}), "
@@ -112,11 +118,11 @@ def mel_filterbank(settings: FeatureSettings, speed: float = 1.0) -> NDArray[np.
     ndarray of float32, shape (fft_samples // 2 + 1, n_bands)
         Weights, ready to be multiplied from the right.
     """
-    # Made once, when a model is made; transcription loads it with the weights and never pays
-    # for this import.
-    from librosa.filters import mel  # noqa: PLC0415
+    with interrupts_held(), warnings.catch_warnings():
+        # Made once, when a model is made; transcription loads it with the weights and never pays
+        # for this import, in which Numba compiles.
+        from librosa.filters import mel  # noqa: PLC0415
 
-    with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of empty filters: we refuse them
         filters: NDArray[np.float32] = mel(
             sr=settings.sample_rate_hz * speed,

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from softloc.interrupts import interrupts_held
 from softloc.report.recordings import MeasuredRecording
 from softloc.report.settings import ReportSettings
 
@@ -128,10 +129,10 @@ def draw_spectrogram(recording: MeasuredRecording, settings: ReportSettings) -> 
 
 
 def _filterbank(rate: int, window_samples: int, n_bands: int, max_hz: float) -> NDArray[np.float32]:
-    # Slow to import, and only pages need it.
-    from librosa.filters import mel  # noqa: PLC0415
+    with interrupts_held(), warnings.catch_warnings():
+        # Slow to import, and only pages need it.
+        from librosa.filters import mel  # noqa: PLC0415
 
-    with warnings.catch_warnings():
         # A low band narrower than a bin is empty; it is filled from its neighbours below.
         warnings.simplefilter("ignore", UserWarning)
         filters: NDArray[np.float32] = mel(
