@@ -42,8 +42,8 @@ def recipe(
     """Give the settings that all trainings here share."""
     return TrainingSettings(
         size=size,
-        # A count term that grows at the end costs more than it sharpens (`benchmarks/README.md`).
-        loss=LossSettings(name=loss, alpha=0.2),
+        # The count term must not take over before hats are learnt.
+        loss=LossSettings(name=loss, alpha="piano"),
         softness_ms=softness_ms,
         steps=steps,
         # Twice as many windows, half as long, learn in half the steps (`benchmarks/README.md`).

@@ -46,7 +46,7 @@ class Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "drums": Recipe("large", 36_000),
+    "drums": Recipe("large", 45_000),
     "drums-small": Recipe("small", 30_000),
 }
 
