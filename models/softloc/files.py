@@ -17,6 +17,7 @@ import os
 import platform
 import re
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -158,12 +159,22 @@ def _remove_unlocked(path: Path, *, is_ours: bool) -> None:
 def _lock(handle: int, *, wait: bool) -> bool:
     """Lock an open file; False where another process has, or where there are no locks."""
     try:
+        return _lock_unless_held(handle, wait=wait)
+    except BlockingIOError:
+        return False
+
+
+def _lock_unless_held(handle: int, *, wait: bool) -> bool:
+    """Lock an open file or folder; False where there are no locks; raises if it is held."""
+    try:
         import fcntl  # noqa: PLC0415 - not on Windows
     except ImportError:
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
+    except BlockingIOError:
+        raise
+    except OSError:  # a file system without locks
         return False
     return True
 
@@ -181,20 +192,16 @@ def lock_folder(folder: Path) -> int | None:
     BlockingIOError
         If another process holds it.
     """
-    try:
-        import fcntl  # noqa: PLC0415 - not on Windows
-    except ImportError:
+    if sys.platform == "win32":  # which does not open folders
         return None
     handle = os.open(folder, os.O_RDONLY)
+    is_locked = False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise
-    except OSError:  # a file system without locks
-        os.close(handle)
-        return None
-    return handle
+        is_locked = _lock_unless_held(handle, wait=False)
+    finally:
+        if not is_locked:
+            os.close(handle)
+    return handle if is_locked else None
 
 
 def write_text_atomic(path: Path, text: str) -> None:

@@ -180,39 +180,33 @@ def test_lists_and_recordings_on_standard_input(
     assert [line.split("\t")[1] for line in result.stdout.splitlines()] == ["KD", "KD"]
 
 
+def feed(writer: list[str], *arguments: str) -> tuple[subprocess.CompletedProcess[str], int]:
+    """Transcribe what another program writes; also how that one ended."""
+    command = [sys.executable, "-m", "softloc_cli", "transcribe", *arguments]
+    with subprocess.Popen(writer, stdout=subprocess.PIPE) as endless:
+        assert endless.stdout is not None
+        fed = subprocess.run(
+            command, stdin=endless.stdout, capture_output=True, text=True, check=False
+        )
+        endless.stdout.close()
+    return fed, endless.returncode
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes as POSIX has them")
 def test_endless_pipe_is_refused(click_model: Path) -> None:
     """Whoever writes into it is told by SIGPIPE."""
-    with (
-        subprocess.Popen(["cat", "/dev/zero"], stdout=subprocess.PIPE) as endless,
-        subprocess.Popen(
-            [sys.executable, "-m", "softloc_cli", "transcribe", "-", "-m", str(click_model)],
-            stdin=endless.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        ) as process,
-    ):  # fmt: skip
-        assert endless.stdout is not None
-        endless.stdout.close()
-        stdout, stderr = process.communicate()
-    assert (process.returncode, stdout) == (1, "")
-    assert stderr.startswith("error: <standard input>: not audio that can be read")
-    assert stderr.count("\n") == 1
-    assert endless.returncode == -signal.SIGPIPE
+    fed, writer_ended = feed(["cat", "/dev/zero"], "-", "-m", str(click_model))
+    assert (fed.returncode, fed.stdout) == (1, "")
+    assert fed.stderr.startswith("error: <standard input>: not audio that can be read")
+    assert fed.stderr.count("\n") == 1
+    assert writer_ended == -signal.SIGPIPE
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes as POSIX has them")
-def test_endless_list_is_refused(click_model: Path) -> None:
-    with (
-        subprocess.Popen(["yes"], stdout=subprocess.PIPE) as endless,
-        subprocess.Popen(
-            [sys.executable, "-m", "softloc_cli", "transcribe", "--files-from", "-", "-q"],
-            stdin=endless.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        ) as process,
-    ):  # fmt: skip
-        assert endless.stdout is not None
-        endless.stdout.close()
-        stdout, stderr = process.communicate()
-    assert (process.returncode, stdout) == (2, "")
-    assert stderr == "error: no such file or folder: y (of the first 32,768 names)\n"
+def test_endless_list_is_refused() -> None:
+    fed, _ = feed(["yes"], "--files-from", "-", "-q")
+    assert (fed.returncode, fed.stdout) == (2, "")
+    assert fed.stderr == "error: no such file or folder: y (of the first 32,768 names)\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="named pipes")

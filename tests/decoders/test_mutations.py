@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from functools import cache
 
 import numpy as np
@@ -73,7 +74,10 @@ def test_never_a_crash(form: str, subtype: str, data: st.DataObject) -> None:
 )
 @example(b"\x04\x00\x00\x7f\x7f\x7f\x7f", b"ID3")
 def test_any_bytes_are_described(data: bytes, start: bytes) -> None:
-    inspect_container(io.BytesIO(start + data))
+    container = inspect_container(io.BytesIO(start + data))
+    assert container.name
+    assert 0 <= container.cut_samples <= container.shift_samples
+    assert container.header_s is None or 0 <= container.header_s < math.inf
 
 
 @given(
