@@ -172,7 +172,10 @@ def _f1_cell(lines: Lines, name: str, overlap: int) -> str:
     some = _by_split(lines, f"f1_{overlap}")
     if complete or not some:
         return spread(complete) + note
-    known = ", ".join(str(split) for split in sorted({split for split, _ in some}))
+    found = sorted({split for split, _ in some})
+    if len(found) == n_splits:
+        return f"{mean(some.values()):.1f} (all splits, but of no one seed){note}"
+    known = ", ".join(str(split) for split in found)
     return f"{mean(some.values()):.1f} (of {n_splits} splits only {known}){note}"
 
 

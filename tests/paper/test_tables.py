@@ -151,6 +151,15 @@ def test_a_sweep_that_was_stopped_tells_the_splits_it_has() -> None:
     assert table[1] == ["cross-entropy", "46.7 (of 4 splits only 1, 3)"]
 
 
+def test_all_splits_of_different_seeds_are_told_apart() -> None:
+    lines = [line for line in VIDEO_LINES if line["seed"] in (1, 2)]
+    table = rows_of(video_report.TABLES["video-gtea-10"](lines))
+    assert table[1] == [
+        "cross-entropy",
+        "30.0 (all splits, but of no one seed); 1 not converged",
+    ]
+
+
 def test_video_differences_pair_splits() -> None:
     rows = rows_of(video_report.TABLES["video-differences"](VIDEO_LINES))
     (row,) = [r for r in rows if r[:3] == ["GTEA", "10", "SoftLoc"]]
