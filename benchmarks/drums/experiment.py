@@ -37,13 +37,19 @@ class _Printer(Observer):
 
 
 def recipe(
-    size: str, steps: int, seed: int, *, loss: str = "softloc", softness_ms: float = 30.0
+    size: str,
+    steps: int,
+    seed: int,
+    *,
+    loss: str = "softloc",
+    softness_ms: float = 30.0,
+    alpha: float | str = "piano",
 ) -> TrainingSettings:
     """Give the settings that all trainings here share."""
     return TrainingSettings(
         size=size,
         # The count term must not take over before hats are learnt.
-        loss=LossSettings(name=loss, alpha="piano"),
+        loss=LossSettings(name=loss, alpha=alpha),
         softness_ms=softness_ms,
         steps=steps,
         # Twice as many windows, half as long, learn in half the steps (`benchmarks/README.md`).

@@ -43,11 +43,12 @@ class Recipe:
 
     size: str
     steps: int
+    alpha: float | str
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "drums": Recipe("large", 45_000),
-    "drums-small": Recipe("small", 30_000),
+    "drums": Recipe("large", 36_000, alpha=0.2),
+    "drums-small": Recipe("small", 30_000, alpha="piano"),
 }
 
 
@@ -58,7 +59,7 @@ def main() -> None:
     model = options.output / f"{options.name}-{options.seed}.safetensors"
     if not model.exists():
         chosen = RECIPES[options.name]
-        settings = recipe(chosen.size, chosen.steps, options.seed)
+        settings = recipe(chosen.size, chosen.steps, options.seed, alpha=chosen.alpha)
         train_once(options.output, model, 0.0, settings, resume=options.resume)
     if options.train_only:
         return
