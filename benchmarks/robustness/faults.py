@@ -6,7 +6,8 @@ Conventions
   in a new folder, where an old result stands, disturbs the command once, looks at what is there,
   and lets it go on: with ``--resume``, ``--skip-existing``, or just again.
 - *Survived* means: every file of a result is the old one or the whole new one; after Ctrl-C nothing
-  else is left, the exit code is 130 and there is no traceback; no process goes on; and in the end
+  else is left, the exit code is 130 and there is no traceback, unless Python itself was interrupted
+  while it started (`ended_before_us`); no process goes on; and in the end
   the result is that of the undisturbed run, bit for bit, with nothing beside it.
 - A cluster has two workers on this machine. Killed or interrupted is the command that gives it
   work, or else, which the command must take no notice of, one of the workers.
