@@ -332,9 +332,7 @@ def _work_folder(output: Path) -> Iterator[Path]:
         output.parent.mkdir(parents=True, exist_ok=True)
         for left in list(output.parent.iterdir()):
             if left.name.startswith(prefix) and left.name.endswith(_CACHE_SUFFIX):
-                if _is_locked(left):
-                    raise SettingsError(f"{output}: another softloc is training this model")
-                shutil.rmtree(left, ignore_errors=True)
+                _remove_abandoned(left, output)
         folder = Path(tempfile.mkdtemp(_CACHE_SUFFIX, prefix, output.parent))
         lock = lock_folder(folder)
     except OSError as error:
@@ -347,11 +345,17 @@ def _work_folder(output: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_locked(folder: Path) -> bool:
+def _remove_abandoned(folder: Path, output: Path) -> None:
+    """Remove what a killed training left; what may be in use stays where nothing can be locked."""
     try:
-        handle = lock_folder(folder)
-    except BlockingIOError:
-        return True
-    if handle is not None:
-        os.close(handle)
-    return False
+        lock = lock_folder(folder)
+    except FileNotFoundError:  # its own training has just ended
+        return
+    except BlockingIOError as error:
+        raise SettingsError(f"{output}: another softloc is training this model") from error
+    if lock is None and sys.platform != "win32":  # which keeps files that are open
+        report(f"note: {folder} stays; remove it unless another softloc is training this model")
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    if lock is not None:
+        os.close(lock)

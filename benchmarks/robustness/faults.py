@@ -6,7 +6,8 @@ Conventions
   in a new folder, where an old result stands, disturbs the command once, looks at what is there,
   and lets it go on: with ``--resume``, ``--skip-existing``, or just again.
 - *Survived* means: every file of a result is the old one or the whole new one; after Ctrl-C nothing
-  else is left, the exit code is 130 and there is no traceback; no process goes on; and in the end
+  else is left, the exit code is 130 and there is no traceback, unless Python itself was interrupted
+  while it started (`ended_before_us`); no process goes on; and in the end
   the result is that of the undisturbed run, bit for bit, with nothing beside it.
 - A cluster has two workers on this machine. Killed or interrupted is the command that gives it
   work, or else, which the command must take no notice of, one of the workers.
@@ -49,6 +50,9 @@ FAULTS_OF_CLUSTER = ("kill", "interrupt", "worker")
 #: How long the processes of a command that was killed may take to notice.
 _GRACE_S = 10.0
 _LIMIT_S = 300.0
+
+#: What Python says where Ctrl-C ends it with 1: it was importing `site`, or what runs ``-m``.
+_STARTING = ("Fatal Python error: init_import_site:", "Could not import runpy module")
 
 Files = Mapping[str, bytes]
 
@@ -285,16 +289,17 @@ class Campaign:
         self.rng.choice(self.cluster.workers()).kill()
 
     def _judge_ending(self, fault: str, code: int, said: str) -> Iterator[str]:
-        # -SIGINT: interrupted before a line of ours ran, as Python itself ends then.
+        if fault == "interrupt" and ended_before_us(code, said):
+            return
         allowed = {
             "kill": (0, -signal.SIGKILL),
-            "interrupt": (0, 130, -signal.SIGINT),
+            "interrupt": (0, 130),
             "disk": (0, 1, 3),
             "worker": (0,),
         }[fault]
         if code not in allowed:
             yield f"exit code {code}: {said[-300:]}"
-        if "Traceback" in said and code != -signal.SIGINT:
+        if "Traceback" in said:
             yield f"a traceback: {said[-300:]}"
 
     def _judge_files(self, out: Path, fault: str) -> Iterator[str]:
@@ -306,6 +311,19 @@ class Campaign:
         for path in out.iterdir():
             if path.name == "log.jsonl":
                 yield from _broken_lines(path, fault)
+
+
+def ended_before_us(code: int, said: str) -> bool:
+    """Whether Ctrl-C met Python while it started, before a line of ours ran.
+
+    Parameters
+    ----------
+    code : int
+        Exit code.
+    said : str
+        All that was written to stderr.
+    """
+    return code == -signal.SIGINT or (code == 1 and said.startswith(_STARTING))
 
 
 def _unfinished(out: Path) -> list[str]:

@@ -64,6 +64,24 @@ def test_a_cut_longer_than_a_block_is_cut_whole(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first[:, 0], read_audio(path, RATE_HZ).samples[:100])
 
 
+@pytest.mark.parametrize("n_channels", [2, 7, 8, 9, 24])
+def test_every_channel_is_read(n_channels: int, tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="PyAV (softloc[av]) is not installed")
+    path = tmp_path / "a.mov"
+    layout = f"{n_channels} channels"
+    levels = 1_000 * np.arange(1, n_channels + 1, dtype=np.int16)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=RATE_HZ, layout=layout)
+        samples = np.tile(levels, 2_000)[None]
+        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout=layout)
+        frame.sample_rate = RATE_HZ
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with open_stream(path) as opened:
+        found = opened.read(3_000)
+    np.testing.assert_array_equal(found, np.tile(levels / 2**15, (2_000, 1)))
+
+
 def test_a_video_without_sound_is_refused(tmp_path: Path) -> None:
     av = pytest.importorskip("av", reason="PyAV (softloc[av]) is not installed")
     path = tmp_path / "silent.mp4"

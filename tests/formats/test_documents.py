@@ -285,6 +285,7 @@ REFUSED = {
     "time.jams": (jams_json(time=None), r"annotations\[0\]\.data\[0\]\.time is missing"),
     "confident.jams": (jams_json(confidence=3), r"data\[0\]: a confidence lies in 0-1, not 3"),
     "pitch.jams": (jams_json("note_midi", value=200), r"data\[0\]\.value is 200.0, no MIDI note"),
+    "digit.json": ('["NaN",\n-Infinity1]', r"line 2: -Infinity is not a finite number"),
     "nan.jams": (jams_json().replace("0.5", "NaN"), r"line 1: NaN is not a finite number"),
     "columns.jams": (COLUMNS, r"equally long"),
     "text.svl": ("0.5 KD\n", r"text\.svl, line 1: this is not readable XML"),

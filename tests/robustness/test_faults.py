@@ -22,7 +22,7 @@ import torch
 from click_model import make_click_model
 
 from benchmarks.recordings import RATE_HZ, clicks
-from benchmarks.robustness.faults import run_faults
+from benchmarks.robustness.faults import ended_before_us, run_faults
 from softloc.audio import open_recording, read_audio, read_blocks
 from softloc.audio_store import AudioStore
 from softloc.checkpoints import save_checkpoint, save_training_state
@@ -207,6 +207,26 @@ def test_second_training_of_one_model_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@posix
+def test_cache_stays_where_nothing_can_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody can tell whether a training still reads it."""
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    output = tmp_path / "model.safetensors"
+    with _work_folder(output) as first:
+        (first / "train.pcm").write_bytes(b"audio")
+        with _work_folder(output) as second:
+            assert second != first
+        assert (first / "train.pcm").read_bytes() == b"audio"
+    assert f"note: {first} stays" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_killed_training_left_is_removed(tmp_path: Path) -> None:
     left = tmp_path / ".model-abc.softloc-cache"
     left.mkdir()
@@ -280,6 +300,21 @@ def test_signal_within_a_write(signal_number: int, tmp_path: Path) -> None:
     if signal_number == signal.SIGINT:
         assert not left
     assert all(name.startswith(".softloc-") for name in left)
+
+
+@pytest.mark.parametrize(("at_start", "code"), [("raise KeyboardInterrupt", "1"), ("", "1 / 0")])
+def test_python_that_is_interrupted_while_it_starts_is_known(
+    at_start: str, code: str, tmp_path: Path
+) -> None:
+    """And what fails later is not taken for it."""
+    (tmp_path / "sitecustomize.py").write_text(at_start)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert ended_before_us(done.returncode, done.stderr) == bool(at_start)
 
 
 @posix

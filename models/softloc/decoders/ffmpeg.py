@@ -126,12 +126,13 @@ class FfmpegStream(AudioStream):
                     self._priming, is_first = _skip_samples(packet), False
                     self.codec = _mpeg_layer(packet) or self.codec
                 for frame in packet.decode():
+                    # Interleaved: of planes PyAV reads past the end where there are eight or more.
                     resampler = resampler or self._av.AudioResampler(
-                        "fltp", frame.layout, frame.sample_rate
+                        "flt", frame.layout, frame.sample_rate
                     )
-                    for planar in resampler.resample(frame):
-                        seen += planar.samples
-                        yield np.ascontiguousarray(planar.to_ndarray().T)
+                    for part in resampler.resample(frame):
+                        seen += part.samples
+                        yield part.to_ndarray().reshape(-1, part.layout.nb_channels)
         except self._av.FFmpegError as error:
             place_s = seen / max(self._stream.codec_context.sample_rate or 0, 1)
             raise AudioError(

@@ -19,8 +19,9 @@ from typing import Any, NoReturn
 from softloc.errors import AnnotationError
 from softloc.formats.lines import fail, read_text
 
-# Strings come first, so that a constant inside one is no constant.
-_STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b')
+# Strings come first, so that a constant inside one is no constant. Python reads one as soon as it
+# is there, whatever follows, as in ``NaN1``.
+_STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|NaN|-?Infinity')
 
 
 def load_json(path: Path) -> Any:
