@@ -143,9 +143,9 @@ def _measure(path: Path, original: Samples, rate_hz: int) -> dict[str, object]:
 
 def _by_pyav(path: Path) -> Samples:
     with av.open(str(path)) as container:
-        resampler = av.AudioResampler("fltp")
+        resampler = av.AudioResampler("flt")
         frames = [
-            part.to_ndarray().mean(axis=0)
+            part.to_ndarray().reshape(-1, part.layout.nb_channels).mean(axis=1)
             for frame in container.decode(audio=0)
             for part in resampler.resample(frame)
         ]
