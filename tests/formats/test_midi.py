@@ -254,6 +254,13 @@ def test_note_that_was_read_is_written_again(tmp_path: Path) -> None:
     assert [o.midi_note for o in read_onsets(tmp_path / "a.mid")] == [50, 54]
 
 
+def test_label_of_two_lines_is_refused_in_one(tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError) as refused:
+        write_onsets(tmp_path / "a.mid", [Onset(0.5, "door\nslam")])
+    assert r"'door\nslam' has no MIDI note" in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
 def test_note_map(tmp_path: Path) -> None:
     onsets = [Onset(0.5, "KD"), Onset(1.0, "clap")]
     with pytest.raises(AnnotationError, match=r"label 'clap' has no MIDI note.*--note-map clap="):

@@ -254,9 +254,11 @@ def note_of_onset(onset: Onset, note_map: Mapping[str, int]) -> int | None:
         return note_map[onset.label]
     note = onset.midi_note if onset.midi_note is not None else note_of_label(onset.label)
     if note is None and onset.label != OTHER:
+        # A quoted cell may hold line ends, which a command line and a sentence cannot.
+        typed = onset.label if onset.label.isprintable() else "LABEL"
         raise AnnotationError(
             f"the label {onset.label!r} has no MIDI note{nearest_hint(onset.label, WRITE_NOTES)}; "
-            f"give it one with --note-map {onset.label}=NOTE, or write CSV"
+            f"give it one with --note-map {typed}=NOTE, or write CSV"
         )
     return note
 
