@@ -23,13 +23,15 @@ from benchmarks.drums.render import backing_folders, data_folder
 from benchmarks.drums.render import main as render
 from benchmarks.drums.scoring import answer, compare_decodings, tune
 from benchmarks.drums.soundfonts import ensure_pack
+from softloc.errors import SettingsError
 from softloc.files import file_sha256
 from softloc.model_files import FORMAT_VERSION
 from softloc.training import record_path
 
-#: Arguments of the renderer, by folder; the split is train unless it is named.
+#: Arguments of the renderer, by folder; the split is train unless it is named. The minutes of
+#: ``train`` are those of the recipe: models of different ones need a folder each.
 CORPORA = {
-    "train": ("--minutes", "1000", "--seed", "0", "--synthetic-kits", "320"),
+    "train": ("--seed", "0", "--synthetic-kits", "320"),
     "drumless": ("--minutes", "60", "--seed", "1", "--alone", "1", "--accompanied", "0"),
     "valid": ("--split", "valid", "--minutes", "40", "--seed", "0"),
     "test": ("--split", "test", "--minutes", "20", "--seed", "0"),
@@ -39,26 +41,27 @@ PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a shipped model is trained."""
+    """How a shipped model is trained, and on how much audio."""
 
     size: str
     steps: int
     alpha: float | str
+    minutes: int
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "drums": Recipe("large", 36_000, alpha=0.2),
-    "drums-small": Recipe("small", 30_000, alpha="piano"),
+    "drums": Recipe("large", 60_000, alpha=0.2, minutes=2_000),
+    "drums-small": Recipe("small", 30_000, alpha="piano", minutes=1_000),
 }
 
 
 def main() -> None:
     """Render what is missing, train, score, record."""
     options = _parse()
-    make_corpora(options.output)
+    chosen = RECIPES[options.name]
+    make_corpora(options.output, chosen.minutes)
     model = options.output / f"{options.name}-{options.seed}.safetensors"
     if not model.exists():
-        chosen = RECIPES[options.name]
         settings = recipe(chosen.size, chosen.steps, options.seed, alpha=chosen.alpha)
         train_once(options.output, model, 0.0, settings, resume=options.resume)
     if options.train_only:
@@ -77,15 +80,41 @@ def main() -> None:
         ship(model, options.output, options.name)
 
 
-def make_corpora(folder: Path) -> None:
-    """Write all of `CORPORA`, and the recorded guitars, below a folder, unless they are there."""
+def make_corpora(folder: Path, minutes: int) -> None:
+    """Write all of `CORPORA`, and the recorded guitars, below a folder, unless they are there.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the corpora go.
+    minutes : int
+        Length of ``train``.
+
+    Raises
+    ------
+    SettingsError
+        If there is a finished ``train`` of another length.
+    """
+    _check_minutes(folder / "train" / "manifest.json", minutes)
     ensure_guitars(folder)
     packs = [*backing_folders([]), ensure_pack(folder)]
     backing = [argument for pack in packs for argument in ("--backing", str(pack))]
     for name, arguments in CORPORA.items():
         corpus = folder / name
         if not (corpus / "labels.csv").exists():
-            render([*arguments, *backing, "--jobs", "2", "-o", str(corpus)])
+            length = ["--minutes", str(minutes)] if name == "train" else []
+            render([*length, *arguments, *backing, "--jobs", "2", "-o", str(corpus)])
+
+
+def _check_minutes(manifest: Path, minutes: int) -> None:
+    if manifest.exists():
+        rendered = json.loads(manifest.read_text(encoding="utf-8"))["seconds"] / 60
+        # The last recording is complete.
+        if not minutes <= rendered < minutes + 2:
+            raise SettingsError(
+                f"{manifest.parent} holds {rendered:.0f} minutes, and this model is trained on "
+                f"{minutes}: choose another folder with -o"
+            )
 
 
 def score_everywhere(model: Path, corpus: Path) -> dict[str, Any]:
