@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -66,18 +68,29 @@ def of_two(
         "MASTER_PORT": str(port),
     }
     command = [sys.executable, tiny.__file__, str(corpus), str(folder)]
-    processes = [
-        subprocess.Popen(
-            command,
-            env=common | {"RANK": rank, "LOCAL_RANK": rank},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in ("0", "1")
-    ]
-    said = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(said)
+    said = {rank: folder / f"stderr-{rank}.log" for rank in ("0", "1")}
+    with contextlib.ExitStack() as stack:
+        processes = [
+            subprocess.Popen(
+                command,
+                env=common | {"RANK": rank, "LOCAL_RANK": rank},
+                stderr=stack.enter_context(path.open("w", encoding="utf-8")),
+            )
+            for rank, path in said.items()
+        ]
+        codes = _wait_for_all(processes)
+    assert codes == [0, 0], "\n".join(path.read_text(encoding="utf-8") for path in said.values())
     return folder, torch.load(folder / "found.pt")
+
+
+def _wait_for_all(processes: list[subprocess.Popen[bytes]]) -> list[int]:
+    """Exit codes; as torchrun would, all are ended when one has failed: they may wait for it."""
+    while any(process.poll() is None for process in processes):
+        if any(process.returncode for process in processes):
+            for process in processes:
+                process.kill()
+        time.sleep(0.1)
+    return [process.returncode for process in processes]
 
 
 @pytest.fixture(scope="module")

@@ -299,8 +299,9 @@ class Campaign:
         }[fault]
         if code not in allowed:
             yield f"exit code {code}: {said[-300:]}"
-        if "Traceback" in said:
-            yield f"a traceback: {said[-300:]}"
+        before, traceback, after = said.partition("Traceback")
+        if traceback:
+            yield f"a traceback: {before[-300:]}{traceback}{after[:3000]}"
 
     def _judge_files(self, out: Path, fault: str) -> Iterator[str]:
         for name, content in self.subject.results(out).items():
