@@ -60,19 +60,20 @@ def main() -> None:
         OnnxEngine(file, n_threads=1)
         opened_s = time.process_time() - begin
         int8 = _quantised(file, sorted((folder / "mix").glob("*.flac")), Path(scratch))
-    encoded = [engine.convolve(part) for part in features]
+    member = engine.members[0]
+    encoded = [member.convolve(part) for part in features]
     compiled, compile_s = _compiled(features[0])
     network = load_checkpoint(MODEL).network
     tensors = [torch.from_numpy(part).unsqueeze(0) for part in features]
     recur = numpy_lstm(file)
     ways: dict[str, Callable[[], object]] = {
-        "convolutions, onnx": lambda: [engine.convolve(part) for part in features],
-        "convolutions, onnx int8": lambda: [int8.convolve(part) for part in features],
+        "convolutions, onnx": lambda: [member.convolve(part) for part in features],
+        "convolutions, onnx int8": lambda: [int8.members[0].convolve(part) for part in features],
         "convolutions, torch": torch.inference_mode()(
             lambda: [network.encode(part) for part in tensors]
         ),
         "convolutions, torch.compile": lambda: [compiled(part) for part in tensors],
-        "LSTM and dense, onnx": lambda: [engine.read(part, None) for part in encoded],
+        "LSTM and dense, onnx": lambda: [member.read(part, None) for part in encoded],
         "LSTM alone, NumPy": lambda: [recur(part[:, 0]) for part in encoded],
     }
     times = time_all(ways, ROUNDS)
@@ -164,28 +165,25 @@ class _Calibration(CalibrationDataReader):  # type: ignore[misc]
 def _quantised(file: ModelFile, calibration: Sequence[Path], scratch: Path) -> OnnxEngine:
     """Make an engine whose convolutions compute with integers."""
     source, target = scratch / "float.onnx", scratch / "int8.onnx"
-    weights = Weights(file.part("network"))
-    source.write_bytes(convolution_graph(file.settings.network, weights))
-    quantize_static(
-        source,
-        target,
-        _Calibration(_features(file, calibration)),
-        weight_type=QuantType.QInt8,
-        activation_type=QuantType.QUInt8,
-        per_channel=True,
-        op_types_to_quantize=["Conv"],
-    )
-    return _Int8Engine(file, target.read_bytes())
-
-
-class _Int8Engine(OnnxEngine):
-    def __init__(self, file: ModelFile, graph: bytes) -> None:
-        super().__init__(file, n_threads=1)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._convolutions = onnxruntime.InferenceSession(
-            graph, options, providers=["CPUExecutionProvider"]
+    engine = OnnxEngine(file, n_threads=1)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    features = _features(file, calibration)
+    for member, part in zip(engine.members, file.members, strict=True):
+        source.write_bytes(convolution_graph(file.settings.network, Weights(part)))
+        quantize_static(
+            source,
+            target,
+            _Calibration(features),
+            weight_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,
+            per_channel=True,
+            op_types_to_quantize=["Conv"],
         )
+        member.convolutions = onnxruntime.InferenceSession(
+            target.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+    return engine
 
 
 def _compiled(features: Floats) -> tuple[Any, float]:

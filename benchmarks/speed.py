@@ -256,7 +256,7 @@ def measure_loaded(model: str, files: Sequence[Path], scratch: Path, rounds: int
 
 def _torch_stages(model: str, recordings: Sequence[Samples]) -> dict[str, Callable[[], object]]:
     checkpoint = load_checkpoint(model)
-    engine = TorchEngine(checkpoint.log_mel, checkpoint.network)
+    engine = TorchEngine(checkpoint.log_mel, checkpoint.networks)
     chunks = chunks_of(engine, recordings)
     with torch.inference_mode():
         features = [engine.compute_features(torch.from_numpy(chunk)) for chunk in chunks]
@@ -266,7 +266,7 @@ def _torch_stages(model: str, recordings: Sequence[Samples]) -> dict[str, Callab
             torch.cat((before[:, -n_context:], part), dim=1)
             for before, part in zip([features[0], *features], features, strict=False)
         ]
-        encoded = [checkpoint.network.encode(part) for part in features]
+        encoded = [engine.convolve(part) for part in features]
     weights = torch.zeros(len(checkpoint.settings.classes), checkpoint.settings.features.n_bands)
 
     def infer(function: Callable[[], object]) -> Callable[[], object]:
@@ -276,7 +276,7 @@ def _torch_stages(model: str, recordings: Sequence[Samples]) -> dict[str, Callab
         "features, torch": infer(
             lambda: [engine.compute_features(torch.from_numpy(chunk)) for chunk in chunks]
         ),
-        "convolutions, torch": infer(lambda: [checkpoint.network.encode(p) for p in features]),
+        "convolutions, torch": lambda: [engine.convolve(part) for part in features],
         "LSTM and dense, torch": infer(lambda: [engine.read(part, None) for part in encoded]),
         "loudness, torch": infer(lambda: [weights @ band_levels(part).T for part in levels]),
     }
@@ -372,7 +372,7 @@ def _floors(model: str, n_frames: int, files: Sequence[Path], rounds: int) -> di
     """Least time that each stage could take on this core."""
     settings = read_model(model).settings
     flops, copied = core_flops(rounds), copied_bytes_per_s(rounds)
-    network = 2 * multiplications_per_frame(settings.network) * n_frames
+    network = 2 * settings.n_members * multiplications_per_frame(settings.network) * n_frames
     features = feature_operations(settings.features) * n_frames
     samples = 4 * settings.features.hop_samples * n_frames
     decoder = time_all({"decode": _each(_only_decode, files)}, rounds)["decode"]

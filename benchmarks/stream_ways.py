@@ -26,7 +26,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from benchmarks.speed import machine, time_all
-from softloc.engines import OnnxEngine
+from softloc.engines.onnx_engine import OnnxEngine, OnnxNetwork
 from softloc.engines.onnx_file import GraphWriter
 from softloc.engines.onnx_graphs import (
     ANSWERED,
@@ -115,14 +115,14 @@ def transforms(file: ModelFile) -> dict[str, Callable[[], object]]:
 def convolutions(file: ModelFile, step_frames: int) -> dict[str, Callable[[], object]]:
     """Convolutions of `N_FRAMES`, a few at once."""
     shape, weights = file.settings.network, Weights(file.part("network"))
-    engine, keeping = OnnxEngine(file, n_threads=1), open_graph(keeping_graph(shape, weights))
+    member, keeping = first_member(file), open_graph(keeping_graph(shape, weights))
     context = 2 * shape.look_back_frames
     rng = np.random.default_rng(0)
     features = rng.normal(size=(context + N_FRAMES, 2, shape.n_bands)).astype(np.float32)
     starts = range(0, N_FRAMES, step_frames)
 
     def again() -> Floats:
-        parts = [engine.convolve(features[at : at + step_frames + context]) for at in starts]
+        parts = [member.convolve(features[at : at + step_frames + context]) for at in starts]
         return np.concatenate(parts)
 
     def kept() -> Floats:
@@ -183,7 +183,7 @@ def empty_past(shape: NetworkSettings) -> dict[str, Floats]:
 def calls(file: ModelFile) -> dict[str, Callable[[], object]]:
     """Run the graph of LSTM and dense layers, four frames again and again."""
     shape = file.settings.network
-    session = OnnxEngine(file, n_threads=1)._memory
+    session = first_member(file).memory
     values = np.zeros((4, 1, encoded_width(shape)), np.float32)
     rest = np.zeros((1, 1, shape.lstm_units), np.float32)
     inputs = {"encoded": values, ANSWERED: values, **dict.fromkeys(STATE, rest)}
@@ -206,6 +206,11 @@ def calls(file: ModelFile) -> dict[str, Callable[[], object]]:
         "buffers, bound once": _repeat(lambda: session.run_with_iobinding(binding), CALLS),
         "buffers, bound each time": _repeat(bound_each_time, CALLS),
     }
+
+
+def first_member(file: ModelFile) -> OnnxNetwork:
+    """Open a model and take the first of its networks."""
+    return OnnxEngine(file, n_threads=1).members[0]
 
 
 def open_graph(graph: bytes) -> Any:

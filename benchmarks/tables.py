@@ -143,6 +143,19 @@ def ablation_table() -> str:
     return _table(header, rows)
 
 
+def members_table() -> str:
+    """Score members of a model alone and together, with and without other tunings."""
+    results = _load("members.json")["results"]
+    rows = []
+    for way, scores in results.items():
+        cells = [
+            " / ".join(_f1(scores[name][w]["mean_kd_sd_hh"]) for w in ("50ms", "20ms"))
+            for name in SET_NAMES
+        ]
+        rows.append((way, *cells))
+    return _table(("probabilities of", *SET_NAMES.values()), rows)
+
+
 def coincidence_table() -> str:
     """Labels found, alone and together with other drums."""
     names = {"first": "first weights", "drums": "softloc `drums`", "adtof": "adtof"}
@@ -810,6 +823,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "timing": functools.partial(timing_table, "drums"),
     "timing_small": functools.partial(timing_table, "drums-small"),
     "coincidence": coincidence_table,
+    "members": members_table,
     "onsets": onsets_table,
     "ablation": ablation_table,
     "noise": noise_table,

@@ -1,10 +1,11 @@
-"""``softloc models``: which models there are, what is in them, whether they are whole."""
+"""``softloc models``: which there are, what is in them, whether they are whole; joining them."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from softloc.checkpoints import Checkpoint
 
 models = typer.Typer(
-    help="List, show and verify models.",
+    help="List, show, verify and join models.",
     epilog=EXIT_CODES_HELP,
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -105,6 +106,35 @@ def verify(
             raise typer.Exit(ExitCode.FAILED if n_failed == len(names) else ExitCode.PARTIAL)
 
 
+@models.command(epilog=EXIT_CODES_HELP)
+def join(
+    which: Annotated[
+        list[str], typer.Argument(metavar="NAME|PATH...", help="Two models or more, of one shape.")
+    ],
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="PATH", help="Model file to write.")
+    ],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model.")] = False,
+) -> None:
+    """Make one model of several that were trained apart: all are asked, and the mean counts.
+
+    Train the same with other seeds (`softloc train --seed`) and join them: more accurate than
+    each, and as much slower as there are networks. Velocities are those of the first.
+    """
+    with user_errors():
+        from softloc.joining import join_models
+        from softloc.model_files import MODEL_SUFFIX, read_model, write_model
+
+        if output.suffix != MODEL_SUFFIX:
+            raise SettingsError(f"-o {output}: a model file ends in {MODEL_SUFFIX}")
+        if output.exists() and not overwrite:
+            raise SettingsError(f"{output} exists already; give --overwrite to replace it")
+        joined = join_models({name: read_model(name) for name in which})
+        write_model(output, joined)
+        report(f"{output}: {joined.settings.n_members} members")
+
+
 def _card(model: str) -> str:
     from softloc.model_files import pretrained_card, pretrained_index
 
@@ -137,7 +167,10 @@ def _model_facts(checkpoint: Checkpoint) -> dict[str, Any]:
     )
     return {
         "classes": dict(zip(settings.classes, settings.midi_notes, strict=True)),
-        "n_weights": sum(weight.numel() for weight in checkpoint.network.parameters()),
+        "n_members": settings.n_members,
+        "n_weights": sum(
+            weight.numel() for network in checkpoint.networks for weight in network.parameters()
+        ),
         "look_ahead_ms": None if shape.bidirectional else round(1000 * look_ahead_s, 1),
         "memory_mb_an_hour": round(megabytes_per_hour(settings)) if shape.bidirectional else 0,
         "softness_ms": settings.softness_ms,

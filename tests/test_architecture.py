@@ -19,7 +19,7 @@ LAYERS = (
     {"formats", "perturb", "evaluation", "audio", "losses"},
     {"features", "decoding", "velocity", "audio_store", "rendering", "diagnosis", "report"},
     {"presets", "model_files", "model_weights", "datasets", "batches", "spool"},
-    {"checkpoints", "engines"},
+    {"checkpoints", "engines", "joining"},
     {"inference"},
     {"streaming"},
     {"pipeline", "velocity_fitting", "live"},

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
 from numpy.typing import NDArray
 
+from benchmarks.drums.experiment import first_minutes
 from benchmarks.drums.pictures import choose_stretches
 from benchmarks.drums.velocity import Found, score
 from benchmarks.peak_picking import PeakSettings, pick_peaks, tune_peaks
 from benchmarks.tables import PAGES, TABLES, replace_table
+from softloc.errors import SettingsError
+from softloc.events import Corpus, Onset
 from softloc.timebase import FrameGrid
 
 GRID = FrameGrid(44_100, 441)
@@ -149,3 +153,18 @@ def test_stretches_hold_the_labels_of_their_seconds(tmp_path):
         assert inside
         assert all(0.0 <= time_s < 4.0 for time_s in inside)
     assert len(starts) > 1
+
+
+def test_the_first_minutes_of_a_corpus_are_those_of_a_shorter_one(tmp_path: Path) -> None:
+    """The renderer stops with the recording that fills the minutes; so does what is taken."""
+    names = [f"audio/train-{number:05d}.wav" for number in range(4)]
+    (tmp_path / "audio").mkdir()
+    for name in names:
+        sf.write(tmp_path / name, np.zeros(25 * 1_000), 1_000)
+    shuffled = {name: [Onset(0.1, "KD")] for name in (names[2], names[0], names[3], names[1])}
+    corpus = Corpus(tmp_path / "labels.csv", "table", tmp_path, shuffled)
+    assert list(first_minutes(corpus, 1).recordings) == names[:3]
+    sf.write(tmp_path / names[1], np.zeros(35 * 1_000), 1_000)  # exactly a minute
+    assert list(first_minutes(corpus, 1).recordings) == names[:2]
+    with pytest.raises(SettingsError, match=r"holds 0\.\d minutes less than 2"):
+        first_minutes(corpus, 2)

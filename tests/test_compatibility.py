@@ -19,6 +19,7 @@ from softloc.pipeline import from_checkpoint
 from softloc_cli.app import app
 
 GOLDEN = Path(__file__).parent / "golden"
+NEWER = FORMAT_VERSION + 1
 EXAMPLE = str(Path(__file__).parents[1] / "examples" / "groove.flac")
 
 
@@ -44,6 +45,7 @@ def test_golden_model_has_every_part() -> None:
     assert checkpoint.velocity is not None
     assert checkpoint.settings.network.lstm_delay_frames
     assert checkpoint.settings.network.batch_norm
+    assert len(checkpoint.networks) == checkpoint.settings.n_members == 2
     assert checkpoint.settings.midi_notes == (36, None)
     assert checkpoint.record == {"licence": "MIT"}
 
@@ -54,13 +56,13 @@ def newer_model(tmp_path: Path) -> Path:
     path = tmp_path / "new.safetensors"
     with safe_open(GOLDEN / "checkpoint-format1.safetensors", framework="pt") as file:
         tensors = {"all.new": file.get_tensor("network.output.bias")}
-    header = {"softloc_format": FORMAT_VERSION + 1, "network": ["unheard", "of"]}
+    header = {"softloc_format": NEWER, "network": ["unheard", "of"]}
     save_file(tensors, path, metadata={"softloc": json.dumps(header)})
     return path
 
 
 def test_newer_format_is_refused_whatever_else_it_holds(newer_model: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"format 2 is newer .* upgrade softloc"):
+    with pytest.raises(CheckpointError, match=rf"format {NEWER} is newer .* upgrade softloc"):
         load_checkpoint(newer_model)
 
 
@@ -78,7 +80,10 @@ def test_commands_refuse_a_newer_format(arguments: tuple[str, ...], newer_model:
     result = CliRunner().invoke(app, [*arguments, str(newer_model)])
     assert result.exit_code == 1
     assert result.stdout == ""
-    told = f"error: {newer_model}: format 2 is newer than this softloc knows (1); upgrade softloc"
+    told = (
+        f"error: {newer_model}: format {NEWER} is newer than this softloc knows "
+        f"({FORMAT_VERSION}); upgrade softloc"
+    )
     assert result.stderr.splitlines() == [told]
 
 

@@ -17,7 +17,7 @@ from softloc.presets import SIZES
 
 
 def engine_of(model: Checkpoint) -> Engine:
-    return TorchEngine(model.log_mel, model.network)
+    return TorchEngine(model.log_mel, model.networks)
 
 
 def assert_same(found: np.ndarray, expected: np.ndarray, share: float = 1e-3) -> None:

@@ -123,7 +123,7 @@ def test_bounds_hold_for_the_loudest_sound(name: str) -> None:
     """What is refused by a bound must be bounded by it: noise that clips, a billion times."""
     model = read_model(name)
     bounds = dict.fromkeys(["network.output.weight"], 0.0)
-    for names, bound in _largest_values(model.tensors, model.settings.network):
+    for names, bound in _largest_values(model.tensors, model.settings.network, "network"):
         bounds[names[0]] = bound
     checkpoint = make_checkpoint(model)
     shape = model.settings.network

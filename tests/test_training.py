@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -120,7 +121,7 @@ def test_half_the_digits_learn_nearly_the_same(
         kinds = {tensor.dtype for tensor in weights(output).values() if tensor.is_floating_point()}
         assert kinds == {torch.float32}
     assert losses["bfloat16"] != losses["float32"]
-    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
 
 
 def test_the_seed_decides(datasets: tuple[Dataset, Dataset], tmp_path: Path) -> None:
@@ -238,6 +239,16 @@ def test_starting_from_a_model_keeps_its_weights(
     for name, tensor in weights(fine).items():
         if tensor.is_floating_point() and "running" not in name:
             torch.testing.assert_close(tensor, weights(output)[name], atol=1e-5, rtol=0)
+    # Of several members the first one is trained on.
+    mute = copy.deepcopy(start.network)
+    mute.output.bias.data -= 100.0
+    two = dataclasses.replace(start.settings, n_members=2)
+    joined = dataclasses.replace(start, settings=two, others=(mute,))
+    fit(datasets[0], Validation(datasets[1], clean=True), still, fine, work, init=joined)
+    assert load_checkpoint(fine).settings.n_members == 1
+    torch.testing.assert_close(
+        weights(fine)["output.bias"], weights(output)["output.bias"], atol=1e-5, rtol=0
+    )
     # Other classes take a new output layer and keep the rest.
     renamed = dataclasses.replace(
         datasets[0], classes=dataclasses.replace(datasets[0].classes, names=("a", "b", "c"))

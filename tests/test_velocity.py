@@ -281,7 +281,7 @@ def test_any_cut_gives_the_same_loudness(bidirectional: bool, rng: np.random.Gen
     size = SIZES["small"]
     network = OnsetNetwork(size.network(2, bidirectional=bidirectional)).eval()
     log_mel = LogMel(size.features, torch.from_numpy(mel_filterbank(size.features)))
-    engine = TorchEngine(log_mel, network, rng.normal(size=(2, 64)))
+    engine = TorchEngine(log_mel, [network], rng.normal(size=(2, 64)))
     samples = rng.normal(0, 0.1, size=100_000).astype(np.float32)
 
     def pieces(size: int) -> Iterator[np.ndarray]:
@@ -293,7 +293,7 @@ def test_any_cut_gives_the_same_loudness(bidirectional: bool, rng: np.random.Gen
     for block, chunk_frames in ((7_001, 2_000), (100_000, 37), (441, 50)):
         cut = compute_frames(engine, pieces(block), chunk_frames)
         np.testing.assert_allclose(cut.heard, whole.heard, atol=1e-3)
-    deaf = TorchEngine(log_mel, network)
+    deaf = TorchEngine(log_mel, [network])
     plain = compute_probabilities(deaf, [samples])
     np.testing.assert_array_equal(whole.probabilities, plain)
     assert compute_frames(deaf, [samples]).heard.shape == (0, plain.shape[1])
@@ -350,7 +350,7 @@ def velocities_at(model: Checkpoint, samples: np.ndarray, times_s: list[float]) 
     """Velocities of kicks that are known to be there."""
     assert model.velocity is not None
     blocks = [samples.astype(np.float32)]
-    engine = TorchEngine(model.log_mel, model.network, model.velocity.weight)
+    engine = TorchEngine(model.log_mel, model.networks, model.velocity.weight)
     frames = compute_frames(engine, blocks)
     kicks = [Onset(time_s, "KD") for time_s in times_s]
     played = set_velocities(kicks, frames.heard, model.velocity, ("KD", "HH"), GRID)

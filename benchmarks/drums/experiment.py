@@ -15,10 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import soundfile as sf
 import torch
 
 from benchmarks.drums.scoring import CLASSES
 from softloc.datasets import Dataset, build_dataset, choose_classes
+from softloc.errors import SettingsError
 from softloc.events import Corpus
 from softloc.formats import read_corpus
 from softloc.losses import LossSettings
@@ -79,12 +81,37 @@ def noisy_dataset(
     classes: str = CLASSES,
     *,
     backgrounds: Sequence[Path] = (),
+    minutes: int | None = None,
 ) -> Dataset:
-    """Join the labels of `noisy_corpus` with their audio, and with recordings without labels."""
+    """Join the labels of `noisy_corpus` with their audio, and with recordings without labels.
+
+    Of the corpus itself only the first so many minutes are taken, if that is given.
+    """
     corpus = noisy_corpus(folder, noise_ms, seed)
+    if minutes is not None:
+        corpus = first_minutes(corpus, minutes)
     if backgrounds:
         corpus = _side_by_side(corpus, *(noisy_corpus(path, 0.0, seed) for path in backgrounds))
     return build_dataset(corpus, choose_classes(classes, corpus), None, softness_ms)
+
+
+def first_minutes(corpus: Corpus, minutes: int) -> Corpus:
+    """Take as much of a rendered corpus as one of so many minutes would hold.
+
+    Raises
+    ------
+    SettingsError
+        If there is less.
+    """
+    kept, left_s = {}, 60.0 * minutes
+    for name, onsets in sorted(corpus.recordings.items()):
+        if left_s <= 0.0:
+            break
+        kept[name] = onsets
+        left_s -= sf.info(corpus.root / name).duration
+    if left_s > 0.0:
+        raise SettingsError(f"{corpus.root} holds {left_s / 60.0:.1f} minutes less than {minutes}")
+    return replace(corpus, recordings=kept)
 
 
 def _side_by_side(*corpora: Corpus) -> Corpus:
@@ -104,9 +131,12 @@ def train_once(
     settings: TrainingSettings,
     *,
     classes: str = CLASSES,
+    minutes: int | None = None,
     resume: bool = False,
 ) -> dict[str, Any]:
     """Train on ``corpus/train``, choosing weights by ``corpus/valid``, both equally noisy.
+
+    With `minutes` on the first so many of ``train``.
 
     Where there are `DRUMLESS` folders, their recordings are trained on as recordings without
     events, and mixed under the others.
@@ -115,7 +145,7 @@ def train_once(
     drumless = [corpus / name for name in DRUMLESS if (corpus / name).is_dir()]
     backgrounds = drumless if classes == CLASSES else []
     shared = (noise_ms, settings.softness_ms, settings.seed, classes)
-    train = noisy_dataset(corpus / "train", *shared, backgrounds=backgrounds)
+    train = noisy_dataset(corpus / "train", *shared, backgrounds=backgrounds, minutes=minutes)
     valid = noisy_dataset(corpus / "valid", *shared)
     with tempfile.TemporaryDirectory() as work:
         return fit(
@@ -143,7 +173,14 @@ def command() -> str:
 
 
 def run_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the parts of a training's record that a line of results needs."""
-    kept = ("settings", "steps", "seconds", "best", "versions", "threads")
-    curve = [[row["step"], round(row["valid_loss"], 4)] for row in record["curve"]]
-    return {**{key: record[key] for key in kept}, "validation_curve": curve}
+    """Keep the parts of a training's record that a line of results needs.
+
+    The record inside a model file is without its curve.
+    """
+    kept = {
+        key: record[key] for key in ("settings", "steps", "seconds", "best", "versions", "threads")
+    }
+    if "curve" in record:
+        curve = [[row["step"], round(row["valid_loss"], 4)] for row in record["curve"]]
+        kept["validation_curve"] = curve
+    return kept

@@ -59,7 +59,7 @@ def answer(model: Path | str, labels: Path, only: str = "") -> Answers:
     """Run a model over the recordings of a corpus whose names begin with `only`."""
     corpus = read_corpus(labels)
     checkpoint = load_checkpoint(model)
-    engine = TorchEngine(checkpoint.log_mel, checkpoint.network)
+    engine = TorchEngine(checkpoint.log_mel, checkpoint.networks)
     rate = checkpoint.settings.features.sample_rate_hz
     references = {name: rows for name, rows in corpus.recordings.items() if name.startswith(only)}
     probabilities = {

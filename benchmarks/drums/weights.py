@@ -2,9 +2,10 @@
 
 Renders a corpus from ``$SOFTLOC_DATA`` and from Debian packages that it fetches (unless DIR holds
 it already: `benchmarks.drums.soundfonts`, `benchmarks.drums.guitars`), trains on its exact labels,
-and scores the result on validation and test kits and on the recordings of
-``$SOFTLOC_DATA/drums-dev``. Each run adds a line to ``benchmarks/results/drums.jsonl``; ``--ship``
-puts the model into ``pretrained/``. ``--resume`` goes on with a training that was interrupted.
+one member of the model after the other, joins them, and scores the result on validation and test
+kits and on the recordings of ``$SOFTLOC_DATA/drums-dev``. Each run adds a line to
+``benchmarks/results/drums.jsonl``; ``--ship`` puts the model into ``pretrained/``. ``--resume``
+goes on with a training that was interrupted. What DIR holds already is not made again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,25 +24,27 @@ from benchmarks.drums.render import backing_folders, data_folder
 from benchmarks.drums.render import main as render
 from benchmarks.drums.scoring import answer, compare_decodings, tune
 from benchmarks.drums.soundfonts import ensure_pack
-from softloc.errors import SettingsError
 from softloc.files import file_sha256
-from softloc.model_files import FORMAT_VERSION
+from softloc.joining import join_models
+from softloc.model_files import read_model, write_model
 from softloc.training import record_path
 
 #: Arguments of the renderer, by folder; the split is train unless it is named. The minutes of
-#: ``train`` are those of the recipe: models of different ones need a folder each.
+#: ``train`` are the most that a member needs.
 CORPORA = {
     "train": ("--seed", "0", "--synthetic-kits", "320"),
     "drumless": ("--minutes", "60", "--seed", "1", "--alone", "1", "--accompanied", "0"),
     "valid": ("--split", "valid", "--minutes", "40", "--seed", "0"),
     "test": ("--split", "test", "--minutes", "20", "--seed", "0"),
 }
+#: What is only trained on.
+LEARNT = ("train", "drumless")
 PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a shipped model is trained, and on how much audio."""
+    """How a member of a shipped model is trained, and on how much audio."""
 
     size: str
     steps: int
@@ -49,30 +52,43 @@ class Recipe:
     minutes: int
 
 
-RECIPES: Mapping[str, Recipe] = {
-    "drums": Recipe("large", 60_000, alpha=0.2, minutes=2_000),
-    "drums-small": Recipe("small", 30_000, alpha="piano", minutes=1_000),
+RECIPES: Mapping[str, tuple[Recipe, ...]] = {
+    "drums": (
+        Recipe("large", 60_000, alpha=0.2, minutes=2_000),
+        Recipe("large", 36_000, alpha=0.2, minutes=1_000),
+    ),
+    "drums-small": (Recipe("small", 30_000, alpha="piano", minutes=1_000),),
 }
 
 
 def main() -> None:
-    """Render what is missing, train, score, record."""
+    """Render what is missing, train, join, score, record."""
     options = _parse()
-    chosen = RECIPES[options.name]
-    make_corpora(options.output, chosen.minutes)
-    model = options.output / f"{options.name}-{options.seed}.safetensors"
-    if not model.exists():
+    members = [
+        options.output / f"{options.name}-{options.seed}-{number}.safetensors"
+        for number in range(1, len(RECIPES[options.name]) + 1)
+    ]
+    recipes = dict(zip(members, RECIPES[options.name], strict=True))
+    missing = {path: chosen for path, chosen in recipes.items() if not path.exists()}
+    make_corpora(options.output, max((chosen.minutes for chosen in missing.values()), default=0))
+    for path, chosen in missing.items():
         settings = recipe(chosen.size, chosen.steps, options.seed, alpha=chosen.alpha)
-        train_once(options.output, model, 0.0, settings, resume=options.resume)
+        train_once(
+            options.output, path, 0.0, settings, minutes=chosen.minutes, resume=options.resume
+        )
     if options.train_only:
         return
-    record = json.loads(record_path(model).read_text(encoding="utf-8"))
+    model = options.output / f"{options.name}-{options.seed}.safetensors"
+    join(members, model)
     result = {
         "name": options.name,
         "seed": options.seed,
         "sha256": file_sha256(model),
         "scores": score_everywhere(model, options.output),
-        **run_record(record),
+        "members": [
+            {"sha256": file_sha256(path), "minutes": chosen.minutes, **run_record(record_of(path))}
+            for path, chosen in recipes.items()
+        ],
     }
     append_result("drums", result)
     print(json.dumps(result["scores"], indent=1))
@@ -88,33 +104,42 @@ def make_corpora(folder: Path, minutes: int) -> None:
     folder : Path
         Where the corpora go.
     minutes : int
-        Length of ``train``.
-
-    Raises
-    ------
-    SettingsError
-        If there is a finished ``train`` of another length.
+        Least length of ``train``; a shorter one is made longer, and without any nothing that is
+        only trained on is rendered.
     """
-    _check_minutes(folder / "train" / "manifest.json", minutes)
-    ensure_guitars(folder)
+    needed = {name: CORPORA[name] for name in CORPORA if minutes or name not in LEARNT}
+    if minutes:
+        ensure_guitars(folder)
     packs = [*backing_folders([]), ensure_pack(folder)]
     backing = [argument for pack in packs for argument in ("--backing", str(pack))]
-    for name, arguments in CORPORA.items():
+    for name, arguments in needed.items():
         corpus = folder / name
-        if not (corpus / "labels.csv").exists():
-            length = ["--minutes", str(minutes)] if name == "train" else []
+        length = ["--minutes", str(minutes)] if name == "train" else []
+        if not (corpus / "labels.csv").exists() or (length and minutes_in(corpus) < minutes):
             render([*length, *arguments, *backing, "--jobs", "2", "-o", str(corpus)])
 
 
-def _check_minutes(manifest: Path, minutes: int) -> None:
-    if manifest.exists():
-        rendered = json.loads(manifest.read_text(encoding="utf-8"))["seconds"] / 60
-        # The last recording is complete.
-        if not minutes <= rendered < minutes + 2:
-            raise SettingsError(
-                f"{manifest.parent} holds {rendered:.0f} minutes, and this model is trained on "
-                f"{minutes}: choose another folder with -o"
-            )
+def minutes_in(corpus: Path) -> float:
+    """Length of a rendered corpus."""
+    manifest = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))
+    return float(manifest["seconds"]) / 60.0
+
+
+def join(members: Sequence[Path], model: Path) -> None:
+    """Make one model of its members; a single one is the model."""
+    if len(members) == 1:
+        shutil.copyfile(members[0], model)
+    else:
+        write_model(model, join_models({str(path): read_model(path) for path in members}))
+
+
+def record_of(model: Path) -> Mapping[str, Any]:
+    """Record of a training, with its curve where that is still beside the model."""
+    path = record_path(model)
+    if not path.exists():
+        return read_model(model).record
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
 
 
 def score_everywhere(model: Path, corpus: Path) -> dict[str, Any]:
@@ -140,10 +165,12 @@ def ship(model: Path, corpus: Path, name: str) -> None:
     shutil.copyfile(model, target)
     path = PRETRAINED / "index.json"
     index = json.loads(path.read_text(encoding="utf-8"))
-    index[name] = {"file": target.name, "sha256": file_sha256(target), "format": FORMAT_VERSION}
+    version = read_model(target).settings.format_version
+    index[name] = {"file": target.name, "sha256": file_sha256(target), "format": version}
     path.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-    text = json.dumps(credits_of(corpus), indent=1) + "\n"
-    (RESULTS / "credits.json").write_text(text, encoding="utf-8")
+    if (corpus / "train" / "manifest.json").exists():  # else nothing new was trained on
+        text = json.dumps(credits_of(corpus), indent=1) + "\n"
+        (RESULTS / "credits.json").write_text(text, encoding="utf-8")
 
 
 def credits_of(corpus: Path) -> dict[str, Any]:

@@ -423,7 +423,7 @@ Answers = Mapping[str, NDArray[np.float32]]
 def predict(model: Checkpoint, split: Split) -> Answers:
     """Probabilities of every recording, (n_classes, n_frames) each."""
     rate = model.settings.features.sample_rate_hz
-    engine = TorchEngine(model.log_mel, model.network)
+    engine = TorchEngine(model.log_mel, model.networks)
     return {
         name: compute_probabilities(engine, [read_audio(split.corpus.root / name, rate).samples])
         for name in split.corpus.recordings

@@ -6,9 +6,7 @@ A model file is read by `softloc.model_files`. Training states are separate file
 
 from __future__ import annotations
 
-import dataclasses
 import io
-import json
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -16,24 +14,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save as save_tensors
 
 from softloc.errors import CheckpointError
 from softloc.features import LogMel
 from softloc.files import write_bytes_atomic
 from softloc.model_files import (
     DAMAGE,
-    FORMAT_VERSION,
-    METADATA_KEY,
     ModelFile,
     ModelSettings,
     damaged,
     read_model,
     reason,
+    write_model,
 )
+from softloc.model_weights import member_parts
 from softloc.network import OnsetNetwork
 from softloc.velocity import VelocityReadOut
 
@@ -49,11 +45,13 @@ class Checkpoint:
     log_mel : LogMel
         Features, with the filterbank the model was trained with.
     network : OnsetNetwork
-        The network.
+        The network; the first one of several members.
     record : Mapping
         How it came to be: settings of the training, data, versions, scores, licences.
     velocity : VelocityReadOut or None
         Estimates velocities; None for a model whose labels carried none.
+    others : tuple of OnsetNetwork
+        Further members.
     """
 
     settings: ModelSettings
@@ -61,6 +59,12 @@ class Checkpoint:
     network: OnsetNetwork
     record: Mapping[str, Any] = field(default_factory=dict)
     velocity: VelocityReadOut | None = None
+    others: tuple[OnsetNetwork, ...] = ()
+
+    @property
+    def networks(self) -> tuple[OnsetNetwork, ...]:
+        """All members."""
+        return (self.network, *self.others)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -71,14 +75,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     OutputError
         If it cannot be written.
     """
-    header = {
-        "softloc_format": FORMAT_VERSION,
-        **dataclasses.asdict(checkpoint.settings),
-        "record": dict(checkpoint.record),
-    }
-    metadata = {METADATA_KEY: json.dumps(header)}
-    # Through memory: on a full disk the libraries' own writers raise what tells nobody why.
-    write_bytes_atomic(path, save_tensors(tensors_of(checkpoint), metadata=metadata))
+    write_model(path, ModelFile(checkpoint.settings, tensors_of(checkpoint), checkpoint.record))
 
 
 def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
@@ -114,15 +111,19 @@ def make_checkpoint(model: ModelFile) -> Checkpoint:
         If its weights do not fit its settings.
     """
     log_mel = LogMel(model.settings.features)
-    network = OnsetNetwork(model.settings.network)
-    for part, module in (("log_mel", log_mel), ("network", network)):
-        module.load_state_dict({k: torch.from_numpy(v) for k, v in model.part(part).items()})
-    return Checkpoint(model.settings, log_mel.eval(), network.eval(), model.record, model.velocity)
+    networks = [OnsetNetwork(model.settings.network) for _ in range(model.settings.n_members)]
+    weights = [model.part("log_mel"), *model.members]
+    for module, tensors in zip((log_mel, *networks), weights, strict=True):
+        module.load_state_dict({name: torch.from_numpy(t) for name, t in tensors.items()})
+        module.eval()
+    first, *others = networks
+    return Checkpoint(model.settings, log_mel, first, model.record, model.velocity, tuple(others))
 
 
 def tensors_of(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
     """Return all weights by the names that they have in a model file."""
-    modules = {"log_mel": checkpoint.log_mel, "network": checkpoint.network}
+    parts = member_parts(len(checkpoint.networks))
+    modules = {"log_mel": checkpoint.log_mel, **dict(zip(parts, checkpoint.networks, strict=True))}
     tensors: dict[str, NDArray[Any]] = {
         f"{part}.{name}": tensor.detach().cpu().contiguous().numpy()
         for part, module in modules.items()
@@ -130,7 +131,7 @@ def tensors_of(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
     }
     if checkpoint.velocity is not None:
         for name, array in checkpoint.velocity.arrays().items():
-            tensors[f"velocity.{name}"] = np.ascontiguousarray(array)
+            tensors[f"velocity.{name}"] = array
     return tensors
 
 
@@ -183,4 +184,6 @@ def _try(checkpoint: Checkpoint) -> None:
     settings = checkpoint.settings
     n_frames = settings.network.look_back_frames + 1 + settings.network.look_ahead_frames
     n_samples = settings.features.n_samples_for(n_frames)
-    checkpoint.network(checkpoint.log_mel(torch.zeros(1, n_samples)))
+    features = checkpoint.log_mel(torch.zeros(1, n_samples))
+    for network in checkpoint.networks:
+        network(features)

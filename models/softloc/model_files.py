@@ -7,6 +7,9 @@ Conventions
 - A model is given by name (shipped, listed in ``index.json``, SHA-256 checked at every load) or by
   path.
 - Whether a model estimates velocities, its tensors say: those under ``velocity.`` are optional.
+- A model may have several *members*, networks of one shape, under ``network.``, ``network2.``, ….
+  Their probabilities are averaged; all else they share.
+- A file names the lowest format that can hold it, so that earlier softlocs read what they can.
 - Nothing here needs PyTorch; `softloc.checkpoints` makes modules of what is read here.
 """
 
@@ -22,18 +25,21 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as save_tensors
 
 from softloc.errors import CheckpointError, SettingsError
 from softloc.features import FeatureSettings
-from softloc.files import file_sha256
-from softloc.model_weights import check_tensors
+from softloc.files import file_sha256, write_bytes_atomic
+from softloc.model_weights import check_tensors, member_parts
 from softloc.network import ConvStage, NetworkSettings
 from softloc.velocity import VelocityReadOut
 from softloc.vocabulary import nearest_hint, note_of_label
 
-FORMAT_VERSION = 1
+#: 1: one network. 2: several members.
+FORMAT_VERSION = 2
 MODEL_SUFFIX = ".safetensors"
 METADATA_KEY = "softloc"
 _PRETRAINED = "softloc.pretrained"
@@ -59,6 +65,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     "lstm_delay_frames": (0, 10_000),
     "softness_ms": (0.0, math.inf),
     "event_mass": (1.0, 1e5),
+    "n_members": (1, 64),
 }
 _FRAMES_PER_SECOND = (10, 2_000)
 _MAX_STAGES = 64
@@ -92,6 +99,8 @@ class ModelSettings:
         Softness that it was trained with; events are read off with the same (`softloc.decoding`).
     event_mass : float
         Probability mass that stands for one event.
+    n_members : int
+        Networks of that shape, whose probabilities are averaged.
     """
 
     features: FeatureSettings
@@ -100,6 +109,7 @@ class ModelSettings:
     midi_notes: tuple[int | None, ...]
     softness_ms: float
     event_mass: float = 1.0
+    n_members: int = 1
 
     def __post_init__(self) -> None:
         if not len(self.classes) == len(self.midi_notes) == self.network.n_classes:
@@ -113,6 +123,11 @@ class ModelSettings:
                 f"the features have {self.features.n_bands}"
             )
 
+    @property
+    def format_version(self) -> int:
+        """Lowest format of files that can hold such a model."""
+        return 1 if self.n_members == 1 else 2
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
@@ -123,7 +138,8 @@ class ModelFile:
     settings : ModelSettings
         The model's definition.
     tensors : Mapping[str, ndarray]
-        Weights by name: ``log_mel.…``, ``network.…`` and, if it estimates them, ``velocity.…``.
+        Weights by name: ``log_mel.…``, ``network.…`` and those of further members, and, if it
+        estimates them, ``velocity.…``.
     record : Mapping
         How it came to be: settings of the training, data, versions, scores, licences.
     """
@@ -139,6 +155,11 @@ class ModelFile:
             for key, tensor in self.tensors.items()
             if key.startswith(f"{name}.")
         }
+
+    @property
+    def members(self) -> list[dict[str, Array]]:
+        """Weights of each network."""
+        return [self.part(name) for name in member_parts(self.settings.n_members)]
 
     @property
     def velocity(self) -> VelocityReadOut | None:
@@ -169,6 +190,25 @@ def read_model(name_or_path: str | Path) -> ModelFile:
     """
     with verified_path(name_or_path) as path:
         return _read_file(path)
+
+
+def write_model(path: Path, model: ModelFile) -> None:
+    """Write a model file, all or nothing.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    header = {
+        "softloc_format": model.settings.format_version,
+        **dataclasses.asdict(model.settings),
+        "record": dict(model.record),
+    }
+    metadata = {METADATA_KEY: json.dumps(header)}
+    tensors = {name: np.asarray(tensor, order="C") for name, tensor in model.tensors.items()}
+    # Through memory: on a full disk the libraries' own writers raise what tells nobody why.
+    write_bytes_atomic(path, save_tensors(tensors, metadata=metadata))
 
 
 @contextlib.contextmanager
@@ -268,7 +308,9 @@ def _parse(path: Path, header_text: str, tensors: Mapping[str, Array]) -> ModelF
             f"upgrade softloc"
         )
     settings = _parse_settings(header)
-    check_tensors(tensors, settings.features, settings.network)
+    if version < settings.format_version:
+        raise ValueError(f"format {version} holds no {settings.n_members} members")
+    check_tensors(tensors, settings.features, settings.network, settings.n_members)
     return ModelFile(settings, tensors, dict(header.get("record", {})))
 
 
@@ -290,6 +332,7 @@ def _parse_settings(header: Mapping[str, Any]) -> ModelSettings:
         midi_notes=tuple(header["midi_notes"]),
         softness_ms=_in_bounds("softness_ms", header["softness_ms"]),
         event_mass=_in_bounds("event_mass", header["event_mass"]),
+        n_members=_whole("n_members", header.get("n_members", 1)),
     )
     n_classes = len(settings.classes)
     most = max((stage.channels * features.n_bands for stage in stages), default=0)
@@ -318,11 +361,18 @@ def _checked(kind: type[_Settings], values: Mapping[str, Any]) -> _Settings:
     for name, value in values.items():
         if types.get(name) == "bool" and type(value) is not bool:
             raise ValueError(f"{name} is {value!r}, not true or false")
-        if types.get(name) == "int" and type(value) is not int:
-            raise ValueError(f"{name} is {value!r}, not a whole number")
-        if name in _BOUNDS:
+        if types.get(name) == "int":
+            _whole(name, value)
+        elif name in _BOUNDS:
             _in_bounds(name, value)
     return kind(**values)
+
+
+def _whole(name: str, value: Any) -> int:
+    if type(value) is not int:
+        raise ValueError(f"{name} is {value!r}, not a whole number")
+    _in_bounds(name, value)
+    return value
 
 
 def _in_bounds(name: str, value: Any) -> float:

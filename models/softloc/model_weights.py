@@ -7,6 +7,7 @@ finite or that differ between engines, is refused when the file is opened.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,16 @@ _LARGEST_FEATURE = float(np.log(_SINGLE_MAX))
 _LARGEST_VALUE = 1e37
 
 
+def member_parts(n_members: int) -> tuple[str, ...]:
+    """Names of the parts of a model file that hold its networks: ``network``, ``network2``, …."""
+    return ("network", *(f"network{number}" for number in range(2, n_members + 1)))
+
+
 def check_tensors(
-    tensors: Mapping[str, Array], features: FeatureSettings, network: NetworkSettings
+    tensors: Mapping[str, Array],
+    features: FeatureSettings,
+    network: NetworkSettings,
+    n_members: int = 1,
 ) -> None:
     """Refuse tensors that are not exactly those that a model of these settings has.
 
@@ -50,6 +59,8 @@ def check_tensors(
         What the network sees.
     network : NetworkSettings
         Its shape.
+    n_members : int
+        Networks of that shape in the file.
 
     Raises
     ------
@@ -58,7 +69,8 @@ def check_tensors(
         not finite, outside of the values that it may hold, or so large that loud sound would get
         no finite answer.
     """
-    shapes = _shapes(tensors, features, network)
+    parts = member_parts(n_members)
+    shapes = _shapes(tensors, features, network, parts)
     for name, shape in shapes.items():
         found = tensors.get(name)
         if found is None or found.shape != shape:
@@ -68,7 +80,8 @@ def check_tensors(
         if name not in shapes:
             raise ValueError(f"a model of these settings has no tensor {name!r}")
         _check_values(name, tensor)
-    for names, bound in _largest_values(tensors, network):
+    layers = chain.from_iterable(_largest_values(tensors, network, part) for part in parts)
+    for names, bound in chain(layers, _largest_loudness(tensors)):
         if not bound <= _LARGEST_VALUE:
             extremes = {name: float(np.abs(tensors[name]).max()) for name in names}
             name = max(extremes, key=extremes.__getitem__)
@@ -76,12 +89,16 @@ def check_tensors(
 
 
 def _shapes(
-    tensors: Mapping[str, Array], features: FeatureSettings, network: NetworkSettings
+    tensors: Mapping[str, Array],
+    features: FeatureSettings,
+    network: NetworkSettings,
+    parts: Sequence[str],
 ) -> dict[str, Shape]:
     """All tensors by name; those of velocities only where there is one of them."""
     n_classes, n_bands = network.n_classes, features.n_bands
     shapes: dict[str, Shape] = {"log_mel.filterbank": (features.fft_samples // 2 + 1, n_bands)}
-    shapes |= {f"network.{name}": shape for name, shape in tensor_shapes(network).items()}
+    for part in parts:
+        shapes |= {f"{part}.{name}": shape for name, shape in tensor_shapes(network).items()}
     if any(name.startswith("velocity.") for name in tensors):
         shapes["velocity.weight"] = (n_classes, n_bands)
         shapes["velocity.mean"] = shapes["velocity.known"] = (n_classes,)
@@ -106,9 +123,9 @@ def _check_values(name: str, tensor: Array) -> None:
 
 
 def _largest_values(
-    tensors: Mapping[str, Array], network: NetworkSettings
+    tensors: Mapping[str, Array], network: NetworkSettings, part: str
 ) -> Iterator[tuple[Sequence[str], float]]:
-    """Bound what leaves each layer, whatever the sound: absolute weights times what enters.
+    """Bound what leaves each layer of a member, whatever the sound: weights times what enters.
 
     Yields
     ------
@@ -121,32 +138,32 @@ def _largest_values(
     def absolute(name: str) -> NDArray[np.float64]:
         return np.abs(tensors[name], dtype=np.float64)
 
-    names = ["network.feature_mean"]
-    deviation = absolute("network.feature_deviation")
+    names = [f"{part}.feature_mean"]
+    deviation = absolute(f"{part}.feature_deviation")
     values = ((_LARGEST_FEATURE + absolute(names[0])) / deviation).max(axis=1)
     if network.derivative_beside_bands:
         values = values.max(keepdims=True)
     yield names, values.max()
     for place in convolution_places(network):
-        names = [f"network.convolutions.{place}.weight"]
+        names = [f"{part}.convolutions.{place}.weight"]
         values = absolute(names[0]).sum(axis=(2, 3)) @ values
         yield names, values.max()
         if network.batch_norm:
-            norm = f"network.convolutions.{place + 1}"
+            norm = f"{part}.convolutions.{place + 1}"
             names = [f"{norm}.{name}" for name in ("weight", "bias", "running_mean")]
             gain, bias, mean = map(absolute, names)
             gain /= np.sqrt(absolute(f"{norm}.running_var") + NORM_EPSILON)
             values = np.maximum(gain, gain * (values + mean) + bias)
         else:
-            names = [f"network.convolutions.{place}.bias"]
+            names = [f"{part}.convolutions.{place}.bias"]
             values = values + absolute(names[0])
         yield names, values.max()
-    width = tensors["network.lstm.weight_ih_l0"].shape[1]
+    width = tensors[f"{part}.lstm.weight_ih_l0"].shape[1]
     encoded = np.repeat(values, width // len(values))
     suffixes = ("", "_reverse") if network.bidirectional else ("",)
     for suffix in suffixes:
         of_layer = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-        names = [f"network.lstm.{name}{suffix}" for name in of_layer]
+        names = [f"{part}.lstm.{name}{suffix}" for name in of_layer]
         inward, around, *biases = map(absolute, names)
         # What an LSTM says and hears of itself lies between -1 and 1.
         yield names, (inward @ encoded + around.sum(axis=1) + sum(biases)).max()
@@ -154,10 +171,14 @@ def _largest_values(
     if network.dense_sees_convolutions:
         values = np.concatenate((encoded, values))
     for layer in ("dense", "output"):
-        names = [f"network.{layer}.weight", f"network.{layer}.bias"]
+        names = [f"{part}.{layer}.weight", f"{part}.{layer}.bias"]
         weight, bias = map(absolute, names)
         values = weight @ values + bias
         yield names, values.max()
+
+
+def _largest_loudness(tensors: Mapping[str, Array]) -> Iterator[tuple[Sequence[str], float]]:
+    """Bound the loudness of every class, as `_largest_values` does for layers."""
     if "velocity.weight" in tensors:
-        levels = absolute("velocity.weight").sum(axis=1) * _LARGEST_FEATURE
-        yield ["velocity.weight"], levels.max()
+        weight = np.abs(tensors["velocity.weight"], dtype=np.float64)
+        yield ["velocity.weight"], (weight.sum(axis=1) * _LARGEST_FEATURE).max()

@@ -278,7 +278,7 @@ def from_checkpoint(checkpoint: Checkpoint, device: str = "cpu") -> Transcriber:
     velocity = checkpoint.velocity
     engine = TorchEngine(
         checkpoint.log_mel.to(device),
-        checkpoint.network.to(device),
+        [network.to(device) for network in checkpoint.networks],
         None if velocity is None else velocity.weight,
     )
     return Transcriber(checkpoint.settings, engine, velocity, checkpoint.record)

@@ -109,7 +109,7 @@ def megabytes_per_hour(model: ModelSettings) -> float:
     width = shape.stages[-1].channels * bands
     values_per_frame = 2 * width + 2 * (4 + 1) * shape.lstm_units
     frames = float(model.features.grid.frame_rate) * 3600
-    return frames * values_per_frame * _BYTES_PER_VALUE / 1e6
+    return model.n_members * frames * values_per_frame * _BYTES_PER_VALUE / 1e6
 
 
 class FrameReader:

@@ -628,7 +628,7 @@ class _Run:
         estimates: dict[str, list[Onset]] = {}
         model = self.model.settings
         edge = edge_frames(model.features)
-        engine = TorchEngine(self.model.log_mel, self.average)
+        engine = TorchEngine(self.model.log_mel, [self.average])
         for index, recording in enumerate(validation.dataset.recordings):
             blocks = self.data.valid_store.blocks(index)
             logits = compute_logits(engine, blocks)

@@ -146,4 +146,4 @@ def match_velocities(
 
 def bands_engine(model: Checkpoint) -> TorchEngine:
     """Compute a model and keep the band levels themselves, one row a band."""
-    return TorchEngine(model.log_mel, model.network, np.eye(model.settings.features.n_bands))
+    return TorchEngine(model.log_mel, model.networks, np.eye(model.settings.features.n_bands))

@@ -1,4 +1,4 @@
-"""``softloc models``: listed, shown, verified."""
+"""``softloc models``: listed, shown, verified, joined."""
 
 from __future__ import annotations
 
@@ -116,3 +116,61 @@ def test_weights_that_are_not_finite_are_found(tmp_path: Path) -> None:
     code, _, stderr = run("verify", path)
     assert code == 1
     assert "network.output.bias holds nan, which is not finite" in stderr
+
+
+@pytest.fixture
+def two_models(tmp_path: Path) -> tuple[Path, Path]:
+    """The click model, and one that hears rarer."""
+    checkpoint = make_click_model()
+    paths = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    for path in paths:
+        save_checkpoint(path, checkpoint)
+        checkpoint.network.output.bias.data -= 1.0
+    return paths
+
+
+def test_joined_models_are_one(two_models: tuple[Path, Path], tmp_path: Path) -> None:
+    joined = tmp_path / "joined.safetensors"
+    code, stdout, stderr = run("join", *two_models, "-o", joined)
+    assert (code, stdout, stderr) == (0, "", f"{joined}: 2 members\n")
+    facts = json.loads(run("show", joined, "--json")[1])
+    assert facts["n_members"] == 2
+    assert (
+        facts["n_weights"] == 2 * json.loads(run("show", two_models[0], "--json")[1])["n_weights"]
+    )
+    assert run("verify", joined)[0] == 0
+
+
+def test_a_model_joined_with_its_like_says_the_same(
+    two_models: tuple[Path, Path], tmp_path: Path
+) -> None:
+    first, like, joined = two_models[0], tmp_path / "like.safetensors", tmp_path / "j.safetensors"
+    like.write_bytes(first.read_bytes())
+    assert run("join", first, like, "-o", joined)[0] == 0
+    recording = str(Path(__file__).resolve().parents[2] / "examples" / "groove.flac")
+    answers = [
+        CliRunner().invoke(app, ["transcribe", recording, "-m", str(model), "-o", "-"]).stdout
+        for model in (first, joined)
+    ]
+    assert answers[0].count("\tKD\n") > 1
+    assert answers[1] == answers[0]
+
+
+def test_what_cannot_be_joined_is_refused(two_models: tuple[Path, Path], tmp_path: Path) -> None:
+    first, second = two_models
+    target = tmp_path / "joined.safetensors"
+    code, stdout, stderr = run("join", first, "drums", "-o", target)
+    assert (code, stdout) == (2, "")
+    assert f"drums cannot be joined with {first}: classes is " in stderr
+    assert run("join", first, "-o", target)[0] == 2
+    assert run("join", first, first, "-o", target)[0] == 2
+    assert run("join", first, tmp_path / "none", "-o", target)[0] == 2
+    assert "ends in .safetensors" in run("join", first, second, "-o", tmp_path / "joined.pt")[2]
+    assert not target.exists()
+    was = first.read_bytes()
+    code, _, stderr = run("join", first, second, "-o", second)
+    assert code == 2
+    assert "exists already; give --overwrite to replace it" in stderr
+    assert run("join", first, second, "-o", second, "--overwrite")[0] == 0
+    assert first.read_bytes() == was
+    assert json.loads(run("show", second, "--json")[1])["n_members"] == 2

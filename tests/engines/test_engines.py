@@ -77,7 +77,7 @@ def file_of(model: Checkpoint) -> ModelFile:
 def both_engines(model: Checkpoint) -> tuple[Engine, Engine]:
     weight = None if model.velocity is None else model.velocity.weight
     engine = onnx_engine.OnnxEngine(file_of(model))
-    return TorchEngine(model.log_mel, model.network, weight), engine
+    return TorchEngine(model.log_mel, model.networks, weight), engine
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -188,7 +188,8 @@ def test_no_frame_is_transformed_or_remembered_twice(monkeypatch: pytest.MonkeyP
     shape = size.network(2)
     engine = onnx_engine.OnnxEngine(file_of(make_model(size.features, shape)))
     counts = {"transformed": 0, "remembered": 0}
-    transform, remember = engine._log_mel._transform, engine._remember
+    (member,) = engine.members
+    transform, remember = engine._log_mel._transform, member.remember
 
     def counting_transform(frames: np.ndarray, out: np.ndarray) -> None:
         counts["transformed"] += len(frames)
@@ -199,7 +200,7 @@ def test_no_frame_is_transformed_or_remembered_twice(monkeypatch: pytest.MonkeyP
         return remember(values, *rest)
 
     monkeypatch.setattr(engine._log_mel, "_transform", counting_transform)
-    monkeypatch.setattr(engine, "_remember", counting_remember)
+    monkeypatch.setattr(member, "remember", counting_remember)
     reader = FrameReader(engine, step_frames=4)
     for _ in range(100):
         reader.push(np.zeros(4 * size.features.hop_samples, np.float32))

@@ -49,6 +49,22 @@ def make_checkpoint() -> Checkpoint:
     shape = NetworkSettings(
         n_classes=2, n_bands=16, stages=stages, lstm_units=2, dense_units=2, lstm_delay_frames=2
     )
+    velocity = VelocityReadOut(
+        weight=torch.rand(2, 16).numpy(),
+        mean=np.array([90.0, 0.0], dtype=np.float32),
+        known=np.array([True, False]),
+    )
+    settings = ModelSettings(
+        features, shape, ("KD", "door slam"), (36, None), softness_ms=20.0, event_mass=2.0,
+        n_members=2,
+    )  # fmt: skip
+    log_mel = LogMel(features, torch.from_numpy(mel_filterbank(features)))
+    first, second = make_network(shape, -7.0), make_network(shape, -8.0)
+    return Checkpoint(settings, log_mel, first, {"licence": "MIT"}, velocity, (second,))
+
+
+def make_network(shape: NetworkSettings, bias: float) -> OnsetNetwork:
+    """Draw the weights of a member that hears clicks; the less bias the rarer."""
     network = OnsetNetwork(shape)
     with torch.no_grad():
         first, second = (m for m in network.convolutions if isinstance(m, torch.nn.Conv2d))
@@ -60,17 +76,8 @@ def make_checkpoint() -> Checkpoint:
         network.dense.weight[0, 0] = 1.0
         network.output.weight.mul_(0.05)
         network.output.weight[:, 0] = 4.0
-        network.output.bias[:] = torch.tensor([-7.0, -9.0])
-    velocity = VelocityReadOut(
-        weight=torch.rand(2, 16).numpy(),
-        mean=np.array([90.0, 0.0], dtype=np.float32),
-        known=np.array([True, False]),
-    )
-    settings = ModelSettings(
-        features, shape, ("KD", "door slam"), (36, None), softness_ms=20.0, event_mass=2.0
-    )
-    log_mel = LogMel(features, torch.from_numpy(mel_filterbank(features)))
-    return Checkpoint(settings, log_mel, network.eval(), {"licence": "MIT"}, velocity)
+        network.output.bias[:] = torch.tensor([bias, bias - 2.0])
+    return network.eval()
 
 
 if __name__ == "__main__":

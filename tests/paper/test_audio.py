@@ -185,7 +185,7 @@ def test_every_network_of_the_full_runs_can_be_built_and_transcribes() -> None:
                 mel_filterbank(model.settings.features, speed)  # refuses bands without a bin
             rate = model.settings.features.sample_rate_hz
             samples = np.zeros(rate // 2, dtype=np.float32)
-            engine = TorchEngine(model.log_mel, model.network)
+            engine = TorchEngine(model.log_mel, model.networks)
             rows = compute_probabilities(engine, [samples])
             n_frames = model.settings.features.grid.n_frames(len(samples))
             assert rows.shape == (len(labels), n_frames)

@@ -43,7 +43,7 @@ class Engine(Protocol):
 
     @property
     def network(self) -> NetworkSettings:
-        """The network's shape."""
+        """The network's shape; that of each, where several answer together."""
 
     def encode(self, samples: NDArray[np.float32], before: Any) -> tuple[Encoded, Any]:
         """Compute features and convolutions of the next frames.

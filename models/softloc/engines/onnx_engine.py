@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from softloc.engines.choice import default_threads
 from softloc.engines.interface import Encoded
+from softloc.engines.members import mean_log_odds
 from softloc.engines.onnx_graphs import (
     ANSWERED,
     STATE,
@@ -46,6 +47,66 @@ class _Memory(NamedTuple):
     waiting: NDArray[np.float32]
 
 
+class OnnxNetwork:
+    """One member of a model.
+
+    Parameters
+    ----------
+    shape : NetworkSettings
+        Its shape.
+    weights : Weights
+        Its weights.
+    n_threads : int or None
+        As for `OnnxEngine`.
+
+    Attributes
+    ----------
+    convolutions, memory : onnxruntime.InferenceSession
+        What computes the two graphs of `softloc.engines.onnx_graphs`.
+    """
+
+    def __init__(self, shape: NetworkSettings, weights: Weights, n_threads: int | None) -> None:
+        self._shape = shape
+        self.convolutions = _open(convolution_graph(shape, weights), n_threads)
+        self.memory = _open(memory_graph(shape, weights), n_threads)
+
+    def convolve(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features (frames, 2, bands) to what the convolutions make of them."""
+        (encoded,) = self.convolutions.run(None, {"features": features})
+        return np.asarray(encoded)
+
+    def read(
+        self, values: NDArray[np.float32], before: _Memory | None
+    ) -> tuple[NDArray[np.float32], _Memory]:
+        """LSTM and dense layers, as `Engine.read` says."""
+        if before is None:
+            before, values = self._begin(values)
+        heard = np.concatenate((before.waiting, values)) if len(before.waiting) else values
+        logits, state = self.remember(values, heard[: len(values)], before.state)
+        return logits.T, _Memory(state, heard[len(values) :])
+
+    def remember(
+        self, values: NDArray[np.float32], answered: NDArray[np.float32], state: State
+    ) -> tuple[NDArray[np.float32], State]:
+        """Logits (frames, classes) and the LSTM's state after frames that follow a state."""
+        inputs = {"encoded": values, **dict(zip(STATE, state, strict=True))}
+        if self._shape.dense_sees_convolutions:
+            inputs[ANSWERED] = answered
+        logits, hidden, cell = self.memory.run(None, inputs)
+        return logits, (hidden, cell)
+
+    def _begin(self, values: NDArray[np.float32]) -> tuple[_Memory, NDArray[np.float32]]:
+        """Let the LSTM hear the frames by which it is late; return those that are left, too."""
+        delay = self._shape.lstm_delay_frames
+        directions = 2 if self._shape.bidirectional else 1
+        rest = np.zeros((directions, 1, self._shape.lstm_units), np.float32)
+        state: State = (rest, rest)
+        waiting = values[:delay]
+        if delay:
+            _, state = self.remember(waiting, waiting, state)
+        return _Memory(state, waiting), values[delay:]
+
+
 class OnnxEngine:
     """A model file, made into ONNX graphs when it is opened.
 
@@ -58,6 +119,11 @@ class OnnxEngine:
     n_threads : int or None
         Threads to compute with; None takes `softloc.engines.choice.default_threads`. The answer
         does not depend on it.
+
+    Attributes
+    ----------
+    members : list of OnnxNetwork
+        The networks, whose probabilities are averaged.
 
     Raises
     ------
@@ -72,9 +138,9 @@ class OnnxEngine:
         if filterbank is None or filterbank.shape != expected:
             raise ValueError(f"log_mel.filterbank is not of shape {expected}")
         self._log_mel = NumpyLogMel(self._features, filterbank)
-        weights = Weights(model.part("network"))
-        self._convolutions = _open(convolution_graph(self._shape, weights), n_threads)
-        self._memory = _open(memory_graph(self._shape, weights), n_threads)
+        self.members = [
+            OnnxNetwork(self._shape, Weights(part), n_threads) for part in model.members
+        ]
         velocity = model.velocity
         self._level_weights = None if velocity is None else velocity.weight
 
@@ -106,44 +172,22 @@ class OnnxEngine:
         after = _Context(magnitudes[-1], features[len(features) - n_context :])
         return Encoded(self.convolve(features), self._hear(magnitudes[1:])), after
 
-    def convolve(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Features (frames, 2, bands) to what the convolutions make of them."""
-        (encoded,) = self._convolutions.run(None, {"features": features})
-        return np.asarray(encoded)
+    def convolve(self, features: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Features (frames, 2, bands) to what the convolutions of each member make of them."""
+        return [member.convolve(features) for member in self.members]
 
-    def join(self, values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    def join(self, values: Sequence[Sequence[NDArray[np.float32]]]) -> list[NDArray[np.float32]]:
         """As `Engine.join`."""
-        return np.concatenate(values)
+        return [np.concatenate(parts) for parts in zip(*values, strict=True)]
 
     def read(
-        self, values: NDArray[np.float32], before: _Memory | None
+        self, values: Sequence[NDArray[np.float32]], before: Sequence[_Memory] | None
     ) -> tuple[NDArray[np.float32], Any]:
         """As `Engine.read`."""
-        if before is None:
-            before, values = self._begin(values)
-        heard = np.concatenate((before.waiting, values)) if len(before.waiting) else values
-        logits, state = self._remember(values, heard[: len(values)], before.state)
-        return logits.T, _Memory(state, heard[len(values) :])
-
-    def _begin(self, values: NDArray[np.float32]) -> tuple[_Memory, NDArray[np.float32]]:
-        """Let the LSTM hear the frames by which it is late; return those that are left, too."""
-        delay = self._shape.lstm_delay_frames
-        directions = 2 if self._shape.bidirectional else 1
-        rest = np.zeros((directions, 1, self._shape.lstm_units), np.float32)
-        state: State = (rest, rest)
-        waiting = values[:delay]
-        if delay:
-            _, state = self._remember(waiting, waiting, state)
-        return _Memory(state, waiting), values[delay:]
-
-    def _remember(
-        self, values: NDArray[np.float32], answered: NDArray[np.float32], state: State
-    ) -> tuple[NDArray[np.float32], State]:
-        inputs = {"encoded": values, **dict(zip(STATE, state, strict=True))}
-        if self._shape.dense_sees_convolutions:
-            inputs[ANSWERED] = answered
-        logits, hidden, cell = self._memory.run(None, inputs)
-        return logits, (hidden, cell)
+        memories: Sequence[_Memory | None] = before or [None] * len(self.members)
+        heard = zip(self.members, values, memories, strict=True)
+        logits, after = zip(*(one.read(part, memory) for one, part, memory in heard), strict=True)
+        return mean_log_odds(logits), after
 
     def _hear(self, magnitudes: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._level_weights is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from softloc.engines.interface import Encoded
+from softloc.engines.members import mean_log_odds
 from softloc.errors import SettingsError
 from softloc.features import FeatureSettings, LogMel, band_levels
 from softloc.network import LSTMState, NetworkSettings, OnsetNetwork
@@ -20,15 +21,23 @@ from softloc.network import LSTMState, NetworkSettings, OnsetNetwork
 _TILE_FRAMES = 64
 
 
+class _Memory(NamedTuple):
+    """A member's LSTM state, and the frames that it has heard but not yet answered for."""
+
+    state: LSTMState
+    waiting: Tensor
+
+
 class TorchEngine:
-    """Features and network as they are trained.
+    """Features and networks as they are trained.
 
     Parameters
     ----------
     log_mel : LogMel
         Features; samples go to the device of its filterbank.
-    network : OnsetNetwork
-        In evaluation mode, on the same device.
+    networks : sequence of OnsetNetwork
+        Members, of one shape, in evaluation mode and on the same device; their probabilities are
+        averaged.
     level_weights : ndarray, shape (n_rows, n_bands), optional
         Rows of ``weights @ band levels`` are wanted of every frame, too.
     """
@@ -36,10 +45,10 @@ class TorchEngine:
     def __init__(
         self,
         log_mel: LogMel,
-        network: OnsetNetwork,
+        networks: Sequence[OnsetNetwork],
         level_weights: NDArray[np.floating] | None = None,
     ) -> None:
-        self._log_mel, self._network = log_mel, network
+        self._log_mel, self._networks = log_mel, tuple(networks)
         device = log_mel.filterbank.device
         weights = np.zeros((0, self.features.n_bands)) if level_weights is None else level_weights
         self._level_weights = torch.from_numpy(weights.astype(np.float32)).to(device)
@@ -53,7 +62,7 @@ class TorchEngine:
     @property
     def network(self) -> NetworkSettings:
         """The network's shape."""
-        return self._network.settings
+        return self._networks[0].settings
 
     @torch.inference_mode()
     def encode(self, samples: NDArray[np.float32], before: Tensor | None) -> tuple[Encoded, Tensor]:
@@ -63,29 +72,27 @@ class TorchEngine:
         if before is not None:
             features = torch.cat((before, features), dim=1)
         context = features[:, -2 * self.network.look_back_frames :]
-        return Encoded(self._network.encode(features), heard.cpu().numpy()), context
+        return Encoded(self.convolve(features), heard.cpu().numpy()), context
 
     @torch.inference_mode()
-    def join(self, values: Sequence[Tensor]) -> Tensor:
+    def convolve(self, features: Tensor) -> tuple[Tensor, ...]:
+        """Features (1, n_frames, 2, n_bands) to what the convolutions of each member make of it."""
+        return tuple(network.encode(features) for network in self._networks)
+
+    @torch.inference_mode()
+    def join(self, values: Sequence[Sequence[Tensor]]) -> tuple[Tensor, ...]:
         """As `Engine.join`."""
-        return torch.cat(tuple(values), dim=1)
+        return tuple(torch.cat(parts, dim=1) for parts in zip(*values, strict=True))
 
     @torch.inference_mode()
     def read(
-        self, values: Tensor, before: tuple[LSTMState, Tensor] | None
+        self, values: Sequence[Tensor], before: Sequence[_Memory] | None
     ) -> tuple[NDArray[np.float32], Any]:
-        """As `Engine.read`; hands on the LSTM's state and the frames it has yet to answer for."""
-        delay = self.network.lstm_delay_frames
-        if before is None:
-            hidden, state = self._network.lstm(values)
-            hidden = hidden[:, delay:]
-        else:
-            state, waiting = before
-            hidden, state = self._network.lstm(values, state)
-            values = torch.cat((waiting, values), dim=1)
-        n_frames = hidden.shape[1]
-        logits = self._network.read_out(values[:, :n_frames], hidden)
-        return np.asarray(logits[0].cpu().numpy()), (state, values[:, n_frames:])
+        """As `Engine.read`."""
+        memories: Sequence[_Memory | None] = before or [None] * len(self._networks)
+        members = zip(self._networks, values, memories, strict=True)
+        answers, after = zip(*(_read(*member) for member in members), strict=True)
+        return mean_log_odds([logits[0].cpu().numpy() for logits in answers]), after
 
     def compute_features(self, samples: Tensor) -> Tensor:
         """Compute features of shape (1, n_frames, 2, n_bands)."""
@@ -99,6 +106,19 @@ class TorchEngine:
             first = start * settings.hop_samples
             tiles.append(self._log_mel(samples[first : first + n_samples].unsqueeze(0)))
         return torch.cat(tiles, dim=1)
+
+
+def _read(network: OnsetNetwork, values: Tensor, before: _Memory | None) -> tuple[Tensor, _Memory]:
+    """LSTM and dense layers of one member: logits (1, n_classes, n_frames)."""
+    if before is None:
+        hidden, state = network.lstm(values)
+        hidden = hidden[:, network.settings.lstm_delay_frames :]
+    else:
+        hidden, state = network.lstm(values, before.state)
+        values = torch.cat((before.waiting, values), dim=1)
+    n_frames = hidden.shape[1]
+    logits = network.read_out(values[:, :n_frames], hidden)
+    return logits, _Memory(state, values[:, n_frames:])
 
 
 def choose_device(name: str) -> str:
