@@ -191,6 +191,14 @@ def _expand(path: Path, place: Path, *, recursive: bool) -> Iterator[Item]:
         raise SettingsError(f"{path}: holds no recording{where}")
 
 
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file; a link that leads nowhere, or to itself, is none."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
 def _walk(folder: Path, *, recursive: bool) -> Iterator[Path]:
     from softloc.audio import AUDIO_SUFFIXES
 
@@ -203,7 +211,7 @@ def _walk(folder: Path, *, recursive: bool) -> Iterator[Path]:
                 and (
                     recursive
                     if entry.is_dir(follow_symlinks=False)
-                    else entry.name.lower().endswith(tuple(AUDIO_SUFFIXES)) and entry.is_file()
+                    else entry.name.lower().endswith(tuple(AUDIO_SUFFIXES)) and _is_file(entry)
                 )
             )
     except OSError as error:

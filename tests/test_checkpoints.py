@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tempfile
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -33,6 +36,8 @@ from softloc.model_files import (
 from softloc.network import OnsetNetwork
 from softloc.presets import SIZES
 from softloc.velocity import VelocityReadOut
+
+GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture
@@ -121,6 +126,59 @@ def test_damaged_files_are_refused(tmp_path: Path, checkpoint: Checkpoint) -> No
         with pytest.raises(CheckpointError, match=r"a\.safetensors: not a model file, or damaged"):
             load_checkpoint(path)
         assert name
+
+
+def test_a_file_that_is_cut_while_it_is_read_does_no_harm(
+    tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mapped into memory, what is missing would end the process (SIGBUS)."""
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, checkpoint)
+    load = softloc.model_files.load_tensors
+
+    def cut_and_load(content: bytes) -> dict[str, np.ndarray]:
+        path.write_bytes(content[:1_000])
+        return load(content)
+
+    monkeypatch.setattr(softloc.model_files, "load_tensors", cut_and_load)
+    assert load_checkpoint(path).record == checkpoint.record
+    with pytest.raises(CheckpointError, match="not a model file, or damaged"):
+        load_checkpoint(path)
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge.safetensors"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # a hole: it takes no disk
+    with pytest.raises(CheckpointError, match=r"no model is larger than 512 MiB"):
+        load_checkpoint(path)
+
+
+@given(
+    version=st.integers(1, FORMAT_VERSION),
+    places=st.lists(st.floats(0.0, 1.0, exclude_max=True), min_size=1, max_size=4),
+    values=st.binary(min_size=4, max_size=4),
+    cut=st.floats(0.0, 1.0),
+)
+def test_any_bytes_are_read_or_refused_in_a_sentence(
+    version: int, places: list[float], values: bytes, cut: float
+) -> None:
+    """Bytes changed, two thirds of them in the header, and the end cut off."""
+    content = bytearray((GOLDEN / f"checkpoint-format{version}.safetensors").read_bytes())
+    header = int.from_bytes(content[:8], "little")
+    for number, (place, value) in enumerate(zip(places, values, strict=False)):
+        content[int(place * (len(content) if number % 3 == 2 else header))] = value
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        path.write_bytes(content[: int(cut * len(content))] if cut < 0.5 else content)
+        told = f"{path}: no error"
+        try:
+            model = load_checkpoint(path)
+            assert len(model.networks) == model.settings.n_members
+        except CheckpointError as error:
+            told = str(error)
+        assert told.startswith(f"{path}: ")
+        assert "\n" not in told
 
 
 def test_foreign_and_newer_files_are_refused(tmp_path: Path, checkpoint: Checkpoint) -> None:

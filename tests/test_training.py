@@ -32,6 +32,7 @@ from softloc.training import (
     fit,
     record_path,
     state_path,
+    warn_of_slow_precision,
 )
 from softloc.velocity import VelocityReadOut
 
@@ -122,6 +123,30 @@ def test_half_the_digits_learn_nearly_the_same(
         assert kinds == {torch.float32}
     assert losses["bfloat16"] != losses["float32"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision", "device", "is_told"),
+    [
+        ("AVX2", "bfloat16", "cpu", True),
+        ("AVX2", "bfloat16", "cuda:1", False),
+        ("AVX2", "float32", "cpu", False),
+        ("AVX512", "bfloat16", "cpu", False),
+        ("DEFAULT", "bfloat16", "cpu", False),  # another family: it may have them
+    ],
+)
+def test_a_precision_that_is_slow_here_is_told(
+    capability: str,
+    precision: str,
+    device: str,
+    *,
+    is_told: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    warn_of_slow_precision(precision, device)
+    assert (f"this processor ({capability}) has no instructions for it" in caplog.text) == is_told
 
 
 def test_the_seed_decides(datasets: tuple[Dataset, Dataset], tmp_path: Path) -> None:

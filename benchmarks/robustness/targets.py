@@ -197,8 +197,9 @@ def midi_seeds() -> Iterator[tuple[str, bytes]]:
 
 
 def model_seeds() -> Iterator[tuple[str, bytes]]:
-    """Give a model of a few kilobytes, and the state of a training."""
-    yield "golden.safetensors", MODEL.read_bytes()
+    """Give a model of a few kilobytes in every format, and the state of a training."""
+    for path in sorted(GOLDEN.glob("*.safetensors")):
+        yield path.name, path.read_bytes()
     layer = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(layer.parameters())
     layer(torch.ones(3)).sum().backward()

@@ -19,6 +19,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
@@ -27,7 +28,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from softloc.errors import CheckpointError, SettingsError
@@ -67,6 +69,10 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     "event_mass": (1.0, 1e5),
     "n_members": (1, 64),
 }
+#: Files larger than that are not read.
+_MAX_BYTES = 1 << 29
+#: Of the number that a safetensors file begins with: the length of its header.
+_LENGTH_BYTES = 8
 _FRAMES_PER_SECOND = (10, 2_000)
 _MAX_STAGES = 64
 _MAX_VALUES_PER_FRAME = 1 << 16
@@ -274,10 +280,11 @@ def _verify(path: Path, sha256: str) -> None:
 
 def _read_file(path: Path) -> ModelFile:
     try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        # Not mapped into memory: reading what another process has cut off would end this one.
+        content = _content(path)
+        tensors = load_tensors(content)
+        metadata = _metadata(content)
+    except (SafetensorError, OSError, ValueError, TypeError, LookupError) as error:
         raise CheckpointError(f"{path}: not a model file, or damaged ({reason(error)})") from error
     if METADATA_KEY not in metadata:
         raise CheckpointError(f"{path}: a safetensors file, but not one that softloc wrote")
@@ -286,6 +293,22 @@ def _read_file(path: Path) -> ModelFile:
     except DAMAGE as error:
         raise damaged(path, error) from error
     return model
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        n_bytes = os.fstat(file.fileno()).st_size
+        if n_bytes > _MAX_BYTES:
+            raise ValueError(f"no model is larger than {_MAX_BYTES >> 20} MiB")
+        return file.read(n_bytes)
+
+
+def _metadata(content: bytes) -> Mapping[str, str]:
+    """Metadata of a safetensors file, whose header has been found valid."""
+    length = int.from_bytes(content[:_LENGTH_BYTES], "little")
+    header = json.loads(content[_LENGTH_BYTES : _LENGTH_BYTES + length])
+    metadata: dict[str, str] = header.get("__metadata__") or {}
+    return metadata
 
 
 def damaged(path: str | Path, error: Exception) -> CheckpointError:

@@ -81,6 +81,14 @@ def test_a_folder_that_leads_to_itself_ends(here: Path) -> None:
     assert found("in", recursive=True) == [("in/a.wav", ".")]
 
 
+def test_links_that_lead_nowhere_leave_the_others(here: Path) -> None:
+    make("in/a.wav")
+    Path("in/loop.wav").symlink_to("loop.wav")
+    Path("in/lost.wav").symlink_to("gone.wav")
+    Path("in/link.wav").symlink_to("a.wav")
+    assert found("in") == [("in/a.wav", "."), ("in/link.wav", ".")]
+
+
 def test_patterns_keep_folders_below_their_fixed_part(here: Path) -> None:
     make("in/x/1.wav", "in/x/y/2.wav", "in/3.wav", "in/.4.wav")
     assert found("in/*.wav") == [("in/3.wav", ".")]

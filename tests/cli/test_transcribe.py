@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -375,6 +376,30 @@ def test_strict(tmp_path: Path, click_model: Path) -> None:
     assert run(*common, "--overwrite")[0] == 4, "one failed"
     (folder / "a.wav").write_text("not audio")
     assert run(*common, "--overwrite")[0] == 1, "all failed"
+
+
+def test_what_vanishes_does_not_stop_the_others(
+    tmp_path: Path, click_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording that is deleted while the one before is transcribed; then the folder, too."""
+    songs = [write(tmp_path / "takes" / f"{name}.wav") for name in "abc"]
+    out = tmp_path / "out"
+    listen = softloc.pipeline.Transcriber.listen_long
+
+    def lose_the_second(transcriber: softloc.pipeline.Transcriber, source: Path) -> object:
+        songs[1].unlink(missing_ok=True)
+        if source == songs[2]:
+            shutil.rmtree(out)
+        return listen(transcriber, source)
+
+    monkeypatch.setattr(softloc.pipeline.Transcriber, "listen_long", lose_the_second)
+    code, stdout, stderr = run(tmp_path / "takes", "-o", out, "-f", "csv", "-m", click_model)
+    assert (code, stdout) == (3, "")
+    assert f"{songs[1]}: no such file" in stderr
+    assert "Traceback" not in stderr
+    # What was written before went with the folder; what came after is there, whole.
+    assert [path.name for path in out.iterdir()] == ["c.csv"]
+    assert found(out / "c.csv") == pytest.approx(TIMES_S, abs=0.012)
 
 
 def test_strict_minds_warnings(

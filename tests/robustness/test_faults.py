@@ -25,11 +25,23 @@ from benchmarks.recordings import RATE_HZ, clicks
 from benchmarks.robustness.faults import ended_before_us, run_faults
 from softloc.audio import open_recording, read_audio, read_blocks
 from softloc.audio_store import AudioStore
-from softloc.checkpoints import save_checkpoint, save_training_state
-from softloc.errors import AudioError, OutputError, SettingsError
+from softloc.checkpoints import (
+    load_checkpoint,
+    load_training_state,
+    save_checkpoint,
+    save_training_state,
+)
+from softloc.errors import (
+    AnnotationError,
+    AudioError,
+    CheckpointError,
+    OutputError,
+    SettingsError,
+    SoftLocError,
+)
 from softloc.events import Onset
 from softloc.files import atomic_path, write_bytes_atomic, write_text_atomic
-from softloc.formats import WRITABLE, Provenance, write_onsets
+from softloc.formats import WRITABLE, Provenance, read_corpus, read_onsets, write_onsets
 from softloc.report import write_sonification
 from softloc_cli.job_log import JobLog
 from softloc_cli.train import _work_folder
@@ -150,16 +162,11 @@ def test_folder_that_vanishes_while_a_file_is_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@posix
-def test_folder_that_may_not_be_written(tmp_path: Path) -> None:
-    """As a user without rights: root may write anywhere, so the test becomes somebody else."""
-    folder = tmp_path / "out"
-    folder.mkdir()
-    (folder / "a.csv").write_bytes(OLD)
-    for path in (tmp_path, *tmp_path.parents):
-        if path.stat().st_uid == os.getuid() and path.is_relative_to(tmp_path.parents[1]):
+def as_somebody_else(task: Callable[[], bool], folder: Path) -> bool:
+    """Do something as a user without rights (root may do anything); say whether it was right."""
+    for path in (folder, *folder.parents):
+        if path.stat().st_uid == os.getuid() and path.is_relative_to(folder.parents[1]):
             path.chmod(0o755)
-    folder.chmod(0o555)
     child = os.fork()
     if not child:
         code = 1
@@ -167,32 +174,80 @@ def test_folder_that_may_not_be_written(tmp_path: Path) -> None:
             if os.getuid() == 0:
                 os.setgid(65_534)
                 os.setuid(65_534)
-            write_text_atomic(folder / "a.csv", "new")
-        except OutputError as error:
-            code = 0 if os.strerror(errno.EACCES) in str(error) else 2
+            code = 0 if task() else 2
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status) == 0
+
+
+@posix
+def test_folder_that_may_not_be_written(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "a.csv").write_bytes(OLD)
+    folder.chmod(0o555)
+
+    def is_refused() -> bool:
+        with pytest.raises(OutputError, match=os.strerror(errno.EACCES)):
+            write_text_atomic(folder / "a.csv", "new")
+        return True
+
+    assert as_somebody_else(is_refused, tmp_path)
     folder.chmod(0o755)
-    assert os.waitstatus_to_exitcode(status) == 0
     assert [path.read_bytes() for path in folder.iterdir()] == [OLD]
 
 
-def test_two_writers_of_one_file(tmp_path: Path) -> None:
+READERS: dict[str, tuple[Callable[[Path], object], type[SoftLocError]]] = {
+    "song.wav": (lambda path: read_audio(path, RATE_HZ), AudioError),
+    "labels.csv": (read_corpus, AnnotationError),
+    "labels.mid": (read_onsets, AnnotationError),
+    "model.safetensors": (load_checkpoint, CheckpointError),
+    "model.state": (load_training_state, CheckpointError),
+}
+
+
+@posix
+@pytest.mark.parametrize("name", READERS)
+def test_file_that_may_not_be_read(name: str, tmp_path: Path) -> None:
+    read, error = READERS[name]
+    path = tmp_path / name
+    path.write_bytes(OLD)
+    path.chmod(0o000)
+
+    def is_refused() -> bool:
+        with pytest.raises(error) as caught:
+            read(path)
+        told = str(caught.value)
+        return os.strerror(errno.EACCES) in told and name in told and "\n" not in told
+
+    assert as_somebody_else(is_refused, tmp_path)
+
+
+_WRITE_AGAIN_AND_AGAIN = """
+import sys
+from pathlib import Path
+from softloc.files import write_bytes_atomic
+for _ in range(50):
+    write_bytes_atomic(Path(sys.argv[1]), bytes([int(sys.argv[2])]) * 200_000)
+"""
+
+
+def test_two_processes_that_write_one_file(tmp_path: Path) -> None:
     """Whoever is last wins, and the file is always one of the two, whole."""
     path = tmp_path / "a.bin"
-    contents = [bytes([number]) * 200_000 for number in (1, 2)]
-    write_bytes_atomic(path, contents[0])
-    seen: set[bytes] = set()
-    threads = [
-        threading.Thread(target=lambda c=c: [write_bytes_atomic(path, c) for _ in range(15)])
-        for c in contents
+    contents = {number: bytes([number]) * 200_000 for number in (1, 2)}
+    write_bytes_atomic(path, contents[1])
+    processes = [
+        subprocess.Popen([sys.executable, "-c", _WRITE_AGAIN_AND_AGAIN, path, str(number)])
+        for number in contents
     ]
-    for thread in threads:
-        thread.start()
-    while any(thread.is_alive() for thread in threads):
+    seen: set[bytes] = set()
+    while any(process.poll() is None for process in processes):
         seen.add(path.read_bytes())
-    assert seen <= set(contents)
+    assert [process.returncode for process in processes] == [0, 0]
+    assert seen <= set(contents.values())
+    assert path.read_bytes() in contents.values()
     assert list(tmp_path.iterdir()) == [path]
 
 

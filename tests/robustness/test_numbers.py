@@ -93,6 +93,8 @@ def test_more_labels_than_frames_can_hold_still_make_a_loss(n_frames: int) -> No
     loss = make_loss(LossSettings(), 100.0)(logits, targets[None], softness_frames[None], 0.5)
     loss.backward()
     assert math.isfinite(loss.item())
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
 
 
 SIGNALS = {
