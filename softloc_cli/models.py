@@ -119,8 +119,9 @@ def join(
 ) -> None:
     """Make one model of several that were trained apart: all are asked, and the mean counts.
 
-    Train the same with other seeds (`softloc train --seed`) and join them: more accurate than
-    each, and as much slower as there are networks. Velocities are those of the first.
+    Train the same with another seed (`softloc train --seed`) or on more recordings, join them, and
+    see with `softloc evaluate` what it gains: usually more than either, as much slower as there are
+    networks. Velocities are those of the first that has any.
     """
     with user_errors():
         from softloc.joining import join_models
@@ -130,6 +131,9 @@ def join(
             raise SettingsError(f"-o {output}: a model file ends in {MODEL_SUFFIX}")
         if output.exists() and not overwrite:
             raise SettingsError(f"{output} exists already; give --overwrite to replace it")
+        twice = next((name for name in which if which.count(name) > 1), None)
+        if twice is not None:
+            raise SettingsError(f"{twice} is named twice")
         joined = join_models({name: read_model(name) for name in which})
         write_model(output, joined)
         report(f"{output}: {joined.settings.n_members} members")
@@ -186,5 +190,8 @@ def _flatten(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
     for name, value in facts.items():
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{name}.")
+        elif name == "members":
+            records = {str(number): record for number, record in enumerate(value, 1)}
+            yield from _flatten(records, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value)

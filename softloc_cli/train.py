@@ -257,7 +257,10 @@ def _load_start(init: str | None, size: str | None, *, bidirectional: bool) -> C
         return None
     if size is not None or bidirectional:
         raise SettingsError("--init brings its own network: leave --size and --bidirectional out")
-    return load_checkpoint(init)
+    start = load_checkpoint(init)
+    if start.others:
+        report(f"{init} has {start.settings.n_members} members: the first one is trained on")
+    return start
 
 
 def _choose_classes(option: str | None, start: Checkpoint | None, corpus: Corpus) -> Classes:

@@ -64,7 +64,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the model,
 Init = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME|PATH", help="Start from this model's weights.", rich_help_panel=_SHAPE
+        metavar="NAME|PATH",
+        help="Start from this model's weights; of a joined model from the first's.",
+        rich_help_panel=_SHAPE,
     ),
 ]
 

@@ -181,6 +181,14 @@ def test_any_bytes_are_read_or_refused_in_a_sentence(
         assert "\n" not in told
 
 
+def test_as_many_networks_as_the_settings_say(checkpoint: Checkpoint) -> None:
+    with pytest.raises(ValueError, match="2 networks for 1 members"):
+        dataclasses.replace(checkpoint, others=(checkpoint.network,))
+    for n_members in (0, 65):
+        with pytest.raises(SettingsError, match=f"{n_members} members: a model has 1 to 64"):
+            dataclasses.replace(checkpoint.settings, n_members=n_members)
+
+
 def test_foreign_and_newer_files_are_refused(tmp_path: Path, checkpoint: Checkpoint) -> None:
     path = tmp_path / "a.safetensors"
     save_file({"x": torch.zeros(1)}, path)

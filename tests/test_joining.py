@@ -50,6 +50,7 @@ def test_members_keep_their_weights_and_share_the_rest(joined: ModelFile) -> Non
 
 def test_joined_models_can_be_joined_again(joined: ModelFile) -> None:
     three = join_models({"ab": joined, "c": model_file(3)})
+    assert three.record == {"members": [{"seed": 1}, {"seed": 2}, {"seed": 3}]}
     weights = [member["output.weight"] for member in three.members]
     for seed, weight in enumerate(weights, 1):
         np.testing.assert_array_equal(weight, model_file(seed).tensors["network.output.weight"])
@@ -101,6 +102,27 @@ def test_other_shapes_and_filterbanks_are_refused() -> None:
         join_models({"a": model_file(1), "b": replace(other, tensors=other.tensors | bank)})
 
 
+def test_the_same_network_is_not_joined_twice(joined: ModelFile) -> None:
+    with pytest.raises(SettingsError, match="copy holds the same network as a"):
+        join_models({"a": model_file(1), "b": model_file(2), "copy": model_file(1)})
+    with pytest.raises(SettingsError, match="b holds the same network as ab"):
+        join_models({"ab": joined, "b": model_file(2)})
+
+
+def test_velocities_are_those_of_the_first_that_has_any() -> None:
+    mute, heard = model_file(1), model_file(2)
+    kept = {name: t for name, t in mute.tensors.items() if not name.startswith("velocity.")}
+    joined = join_models({"mute": replace(mute, tensors=kept), "heard": heard})
+    assert joined.velocity is not None
+    assert joined.velocity.mean.tolist() == [62.0, 62.0]
+
+
+def test_too_many_members_are_refused() -> None:
+    models = {str(seed): model_file(seed) for seed in range(65)}
+    with pytest.raises(SettingsError, match="65 members: a model has 1 to 64"):
+        join_models(models)
+
+
 def test_one_model_is_not_joined() -> None:
     with pytest.raises(SettingsError, match="two different ones at least"):
         join_models({"a": model_file()})
@@ -115,6 +137,7 @@ def test_one_model_is_not_joined() -> None:
         ({"n_members": 2.0}, "n_members is 2.0, not a whole number"),
         ({"n_members": True}, "n_members is True, not a whole number"),
         ({"n_members": 0}, "n_members is 0, not 1 to 64"),
+        ({"n_members": 65}, "n_members is 65, not 1 to 64"),
         ({"n_members": 10**9}, "n_members is 1000000000, not 1 to 64"),
     ],
     ids=str,

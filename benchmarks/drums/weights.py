@@ -27,7 +27,7 @@ from benchmarks.drums.soundfonts import ensure_pack
 from softloc.files import file_sha256
 from softloc.joining import join_models
 from softloc.model_files import read_model, write_model
-from softloc.training import record_path
+from softloc.training import record_path, state_path
 
 #: Arguments of the renderer, by folder; the split is train unless it is named. The minutes of
 #: ``train`` are the most that a member needs.
@@ -73,9 +73,8 @@ def main() -> None:
     make_corpora(options.output, max((chosen.minutes for chosen in missing.values()), default=0))
     for path, chosen in missing.items():
         settings = recipe(chosen.size, chosen.steps, options.seed, alpha=chosen.alpha)
-        train_once(
-            options.output, path, 0.0, settings, minutes=chosen.minutes, resume=options.resume
-        )
+        resume = options.resume and state_path(path).exists()
+        train_once(options.output, path, 0.0, settings, minutes=chosen.minutes, resume=resume)
     if options.train_only:
         return
     model = options.output / f"{options.name}-{options.seed}.safetensors"
@@ -116,7 +115,9 @@ def make_corpora(folder: Path, minutes: int) -> None:
         corpus = folder / name
         length = ["--minutes", str(minutes)] if name == "train" else []
         if not (corpus / "labels.csv").exists() or (length and minutes_in(corpus) < minutes):
-            render([*length, *arguments, *backing, "--jobs", "2", "-o", str(corpus)])
+            code = render([*length, *arguments, *backing, "--jobs", "2", "-o", str(corpus)])
+            if code:
+                raise SystemExit(code)
 
 
 def minutes_in(corpus: Path) -> float:

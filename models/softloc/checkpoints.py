@@ -52,6 +52,11 @@ class Checkpoint:
         Estimates velocities; None for a model whose labels carried none.
     others : tuple of OnsetNetwork
         Further members.
+
+    Raises
+    ------
+    ValueError
+        If there are more or less networks than the settings say.
     """
 
     settings: ModelSettings
@@ -60,6 +65,10 @@ class Checkpoint:
     record: Mapping[str, Any] = field(default_factory=dict)
     velocity: VelocityReadOut | None = None
     others: tuple[OnsetNetwork, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.networks) != self.settings.n_members:
+            raise ValueError(f"{len(self.networks)} networks for {self.settings.n_members} members")
 
     @property
     def networks(self) -> tuple[OnsetNetwork, ...]:

@@ -35,7 +35,7 @@ from safetensors.numpy import save as save_tensors
 from softloc.errors import CheckpointError, SettingsError
 from softloc.features import FeatureSettings
 from softloc.files import file_sha256, write_bytes_atomic
-from softloc.model_weights import check_tensors, member_parts
+from softloc.model_weights import MAX_MEMBERS, check_tensors, member_parts
 from softloc.network import ConvStage, NetworkSettings
 from softloc.velocity import VelocityReadOut
 from softloc.vocabulary import nearest_hint, note_of_label
@@ -67,7 +67,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     "lstm_delay_frames": (0, 10_000),
     "softness_ms": (0.0, math.inf),
     "event_mass": (1.0, 1e5),
-    "n_members": (1, 64),
+    "n_members": (1, MAX_MEMBERS),
 }
 #: Files larger than that are not read.
 _MAX_BYTES = 1 << 29
@@ -128,6 +128,8 @@ class ModelSettings:
                 f"the network expects {self.network.n_bands} bands, "
                 f"the features have {self.features.n_bands}"
             )
+        if not 1 <= self.n_members <= MAX_MEMBERS:
+            raise SettingsError(f"{self.n_members} members: a model has 1 to {MAX_MEMBERS}")
 
     @property
     def format_version(self) -> int:
@@ -185,7 +187,7 @@ def read_model(name_or_path: str | Path) -> ModelFile:
     Parameters
     ----------
     name_or_path : str or Path
-        ``"drums"``, or a ``.safetensors`` file that `softloc train` wrote.
+        ``"drums"``, or a ``.safetensors`` file that `softloc train` or `softloc models join` wrote.
 
     Raises
     ------

@@ -28,6 +28,9 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "running_var": (0.0, _SINGLE_MAX),
 }
 
+#: Networks that one model may have.
+MAX_MEMBERS = 64
+
 #: Kinds of numbers other than real ones.
 _KINDS = {"num_batches_tracked": "i", "known": "b"}
 

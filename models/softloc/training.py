@@ -327,7 +327,7 @@ def fit(
     work_folder : Path
         Where decoded audio is kept meanwhile: 88 kB for each second.
     init : Checkpoint, optional
-        Model to start from; its features and network are taken.
+        Model to start from; its features and network are taken, of several members the first.
     resume : bool
         Go on from the state beside `output`.
     execution : Execution, optional
@@ -778,9 +778,11 @@ def _identity(
     """Describe what must agree between a run that saved a state and one that resumes it."""
     values = dataclasses.asdict(settings)
     del values["state_interval_s"]
+    shape = dataclasses.asdict(model.settings)
+    del shape["n_members"]  # one is trained; states of earlier versions do not name it
     return {
         "settings": json.dumps(values, sort_keys=True),
-        "model": json.dumps(dataclasses.asdict(model.settings), sort_keys=True),
+        "model": json.dumps(shape, sort_keys=True),
         "data": dataset.sha256(),
         "validation": validation.dataset.sha256(),
         "threads": str(torch.get_num_threads()),

@@ -139,13 +139,17 @@ def test_joined_models_are_one(two_models: tuple[Path, Path], tmp_path: Path) ->
         facts["n_weights"] == 2 * json.loads(run("show", two_models[0], "--json")[1])["n_weights"]
     )
     assert run("verify", joined)[0] == 0
+    lines = run("show", "drums")[1].splitlines()
+    assert sum(line.startswith("record.members.2.settings.size\tlarge") for line in lines) == 1
 
 
 def test_a_model_joined_with_its_like_says_the_same(
     two_models: tuple[Path, Path], tmp_path: Path
 ) -> None:
     first, like, joined = two_models[0], tmp_path / "like.safetensors", tmp_path / "j.safetensors"
-    like.write_bytes(first.read_bytes())
+    checkpoint = make_click_model()
+    checkpoint.network.output.bias.data += 1e-4
+    save_checkpoint(like, checkpoint)
     assert run("join", first, like, "-o", joined)[0] == 0
     recording = str(Path(__file__).resolve().parents[2] / "examples" / "groove.flac")
     answers = [
@@ -163,7 +167,12 @@ def test_what_cannot_be_joined_is_refused(two_models: tuple[Path, Path], tmp_pat
     assert (code, stdout) == (2, "")
     assert f"drums cannot be joined with {first}: classes is " in stderr
     assert run("join", first, "-o", target)[0] == 2
-    assert run("join", first, first, "-o", target)[0] == 2
+    code, _, stderr = run("join", first, first, "-o", target)
+    assert (code, stderr) == (2, f"error: {first} is named twice\n")
+    link = tmp_path / "link.safetensors"
+    link.symlink_to(first)
+    code, _, stderr = run("join", first, link, "-o", target)
+    assert (code, stderr) == (2, f"error: {link} holds the same network as {first}\n")
     assert run("join", first, tmp_path / "none", "-o", target)[0] == 2
     assert "ends in .safetensors" in run("join", first, second, "-o", tmp_path / "joined.pt")[2]
     assert not target.exists()

@@ -71,6 +71,14 @@ def test_dry_run_reports_everything_and_writes_nothing(tmp_path: Path, labels: P
     assert "missing.wav: no such recording" in stderr
 
 
+def test_of_a_joined_model_the_first_is_started_from(tmp_path: Path, labels: Path) -> None:
+    options = ("--labels", labels, "-o", tmp_path / "m.safetensors", "--dry-run")
+    code, _, stderr = run("train", *options, "--init", "drums")
+    assert code == 0
+    assert "drums has 2 members: the first one is trained on" in stderr.splitlines()
+    assert "members" not in run("train", *options, "--init", "drums-small")[2]
+
+
 def test_exact_validation_labels(tmp_path: Path, labels: Path) -> None:
     valid = write_corpus(tmp_path / "valid", n_recordings=1, duration_s=2.0, seed=7)
     code, _, stderr = run(

@@ -12,7 +12,8 @@ def mean_log_odds(logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Log-odds of the mean probability.
 
     A mean of points is again mass at points: an event that most members hear keeps more than half
-    of its unit, and one that few hear loses it (`softloc.decoding`). Deep ensembles are those of
+    of its unit, and one that few hear loses it (`softloc.decoding`); of two members, one that is
+    sure needs a little of the other. Deep ensembles are those of
     B. Lakshminarayanan, A. Pritzel, C. Blundell, "Simple and Scalable Predictive Uncertainty
     Estimation using Deep Ensembles", NeurIPS 2017.
 
@@ -24,7 +25,7 @@ def mean_log_odds(logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     Returns
     -------
     ndarray of float32
-        As precise near 1 as near 0: both probabilities are added as logarithms.
+        Of that shape; as precise near 1 as near 0: both probabilities are added as logarithms.
     """
     if len(logits) == 1:
         return logits[0]

@@ -44,7 +44,7 @@ class Weights:
     Parameters
     ----------
     tensors : Mapping[str, ndarray]
-        Of the part ``network`` of a model file.
+        Of one member of a model file.
     """
 
     def __init__(self, tensors: Mapping[str, Array]) -> None:
@@ -61,7 +61,7 @@ class Weights:
         tensor = self._tensors.get(name)
         if tensor is None or tensor.shape != shape:
             found = "missing" if tensor is None else f"of shape {tensor.shape}"
-            raise ValueError(f"network.{name} is {found}, the settings ask for {shape}")
+            raise ValueError(f"{name} is {found}, the settings ask for {shape}")
         return tensor.astype(np.float32, copy=False)
 
 
