@@ -71,7 +71,7 @@ _SETTLED_FRAMES = 1e-4
 _MOST_ROUNDS = 10
 # More points than these that feel each other, within 14 S, share one run wherever they settle.
 # Music is hardly ever so dense; a network that says anything may be.
-_CROWD = 32
+_CROWD = 24
 # Frames that are taken in at once.
 _SLICE = 512
 
