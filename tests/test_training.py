@@ -39,6 +39,8 @@ from softloc.velocity import VelocityReadOut
 TINY = TrainingSettings(
     size="small", steps=12, batch_size=2, window_s=0.6, validations=3, average_steps=5, seed=4
 )
+#: The same, with a state after every step.
+OFTEN = dataclasses.replace(TINY, state_interval_s=0.0)
 
 
 class KilledError(Exception):
@@ -87,6 +89,12 @@ def train(
     return output
 
 
+def killed_training(datasets: tuple[Dataset, Dataset], folder: Path, after_steps: int) -> None:
+    """Begin a training and kill it in the middle of a step."""
+    with pytest.raises(KilledError):
+        train(datasets, folder, OFTEN, observer=KillAfter(after_steps))
+
+
 def weights(path: Path) -> dict[str, torch.Tensor]:
     return load_checkpoint(path).network.state_dict()
 
@@ -100,12 +108,10 @@ def test_a_killed_training_resumes_to_the_same_weights(
     datasets: tuple[Dataset, Dataset], tmp_path: Path, killed_after: int
 ) -> None:
     whole = train(datasets, tmp_path / "whole")
-    often = dataclasses.replace(TINY, state_interval_s=0.0)
     # The step that dies is not in the last saved state.
-    with pytest.raises(KilledError):
-        train(datasets, tmp_path / "killed", often, observer=KillAfter(killed_after + 1))
+    killed_training(datasets, tmp_path / "killed", killed_after + 1)
     assert not (tmp_path / "killed" / "model.safetensors").exists()
-    resumed = train(datasets, tmp_path / "killed", often, resume=True)
+    resumed = train(datasets, tmp_path / "killed", OFTEN, resume=True)
     assert same(weights(whole), weights(resumed))
     assert not state_path(resumed).exists()
 
@@ -161,9 +167,7 @@ def test_the_seed_decides(datasets: tuple[Dataset, Dataset], tmp_path: Path) -> 
 def test_resuming_with_other_settings_is_refused(
     datasets: tuple[Dataset, Dataset], tmp_path: Path
 ) -> None:
-    often = dataclasses.replace(TINY, state_interval_s=0.0)
-    with pytest.raises(KilledError):
-        train(datasets, tmp_path, often, observer=KillAfter(3))
+    killed_training(datasets, tmp_path, 3)
     with pytest.raises(CheckpointError, match="other settings"):
         train(datasets, tmp_path, dataclasses.replace(TINY, learning_rate=1.0), resume=True)
     with pytest.raises(CheckpointError, match="other data"):
@@ -174,11 +178,9 @@ def test_states_name_a_model_as_earlier_versions_do(
     datasets: tuple[Dataset, Dataset], tmp_path: Path
 ) -> None:
     """What is added to the settings of models must not keep an old state from going on."""
-    often = dataclasses.replace(TINY, state_interval_s=0.0)
-    with pytest.raises(KilledError):
-        train(datasets, tmp_path, often, observer=KillAfter(2))
-    (state,) = tmp_path.glob("*.state")
-    described = json.loads(load_training_state(state)["identity"]["model"])
+    killed_training(datasets, tmp_path, 2)
+    state = load_training_state(state_path(tmp_path / "model.safetensors"))
+    described = json.loads(state["identity"]["model"])
     assert described.keys() == {
         "classes", "event_mass", "features", "midi_notes", "network", "softness_ms"
     }  # fmt: skip
@@ -199,19 +201,17 @@ DAMAGE = {
 def test_a_damaged_state_is_refused_in_a_sentence(
     datasets: tuple[Dataset, Dataset], tmp_path: Path
 ) -> None:
-    often = dataclasses.replace(TINY, state_interval_s=0.0)
-    with pytest.raises(KilledError):
-        train(datasets, tmp_path, often, observer=KillAfter(3))
+    killed_training(datasets, tmp_path, 3)
     path = state_path(tmp_path / "model.safetensors")
     sound = load_training_state(path)
     for name, change in DAMAGE.items():
         save_training_state(path, {**sound, **change})
         with pytest.raises(CheckpointError, match="the saved training is damaged") as caught:
-            train(datasets, tmp_path, often, resume=True)
+            train(datasets, tmp_path, OFTEN, resume=True)
         assert len(str(caught.value).splitlines()) == 1, name
     save_training_state(path, {k: v for k, v in sound.items() if k != "best"})
     with pytest.raises(CheckpointError, match="'best'"):
-        train(datasets, tmp_path, often, resume=True)
+        train(datasets, tmp_path, OFTEN, resume=True)
 
 
 def test_the_record_tells_how_it_was_made(

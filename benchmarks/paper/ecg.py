@@ -63,7 +63,7 @@ NETWORK_SETTINGS: Mapping[str, Any] = {
     "steps": 2_000,
 }
 #: Softness (steps) and α that are tried, too, where the settings above do badly: on exact labels of
-#: the T wave. A third of the steps' distance between beats is soft for labels that are right.
+#: the T wave (`benchmarks/paper/README.md`).
 CLEAN_VARIANTS = ((3.0, 0.2), (1.0, 0.863), (1.0, 0.2))
 #: Iterations of L-BFGS, of all folds together.
 LRM_SETTINGS: Mapping[str, Any] = {"steps": 100 * N_FOLDS}
@@ -96,7 +96,7 @@ def runs(*, quick: bool) -> Sequence[Run]:
             for method in METHODS
         ]
         listed += [
-            _run(sets[1], "softloc", ("normal", 0.0), seed,
+            _run(("ludb", "T"), "softloc", ("normal", 0.0), seed,
                  variant="clean", softness_steps=softness, alpha=alpha)
             for softness, alpha in CLEAN_VARIANTS
         ]  # fmt: skip
