@@ -3,9 +3,10 @@
 Writes ``benchmarks/results/engines.json``: processor time of one thread for the 13 recordings of
 drums alone in ``$SOFTLOC_DATA/drums-dev`` (least of several runs, in turn), the time until the
 first answer in a process that has all libraries imported, and F1 where the numbers differ. All get
-the same features. *int8* is ONNX Runtime's static quantisation of the convolutions, calibrated on
-the four mixes; *NumPy* computes the LSTM step by step with its matrix products. Transforms are
-those of all frames of the recordings, in tiles (*softloc*: SciPy's code without importing SciPy);
+the same features. Of a model with several members the first is timed; first answer and F1 are of
+all. *int8* is ONNX Runtime's static quantisation of the convolutions, calibrated on the four mixes;
+*NumPy* computes the LSTM step by step with its matrix products. Transforms are those of all frames
+of the recordings, in tiles (*softloc*: SciPy's code without importing SciPy);
 imports are of whole processes, less Python's own.
 """
 

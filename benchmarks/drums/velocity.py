@@ -227,6 +227,7 @@ def _hear_one(
 ) -> Iterator[Found]:
     """Yield the events of each class with their inputs."""
     activations: list[Tensor] = []
+    # Of several members only the first is listened to; the events are those of all.
     hook = model.network.output.register_forward_hook(
         lambda _module, inputs, _output: activations.append(inputs[0][0])
     )
