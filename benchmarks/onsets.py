@@ -1,7 +1,7 @@
 """Make the shipped onset weights again: ``python -m benchmarks.onsets -o DIR``.
 
-Takes the drum corpora of ``DIR/train`` and ``DIR/valid`` (`benchmarks.drums.weights`), renders as
-well corpora in which pitched instruments play alone, and joins all labels, drums and pitched notes,
+Renders the drum corpora of `benchmarks.drums.weights` and corpora in which pitched instruments play
+alone, unless DIR holds them already, and joins all labels, drums and pitched notes,
 to one class ``ON``: events within 30 ms are one, at their mean, as for the row ``any`` of an
 evaluation. Trains on that, and scores real drums (labels ignored) and the piano recordings of
 ``$SOFTLOC_DATA/piano`` (never trained on). One line in ``benchmarks/results/onsets.jsonl``;
@@ -14,30 +14,39 @@ import argparse
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.drums.experiment import append_result, recipe, run_record, train_once
+from benchmarks.drums import weights
+from benchmarks.drums.experiment import (
+    append_result,
+    first_minutes,
+    recipe,
+    run_record,
+    train_once,
+)
 from benchmarks.drums.render import data_folder
 from benchmarks.drums.render import main as render
 from benchmarks.drums.scoring import Scores
-from benchmarks.drums.weights import ship
 from softloc.evaluation import EvaluationSettings, evaluate, merge_times
-from softloc.events import Onset
+from softloc.events import Corpus, Onset
 from softloc.files import file_sha256, write_text_atomic
 from softloc.formats import read_corpus
 from softloc.pipeline import Transcriber, load
-from softloc.training import record_path
+from softloc.training import PRECISIONS, record_path
 
 LABEL = "ON"
+#: Of the drums, as much is trained on.
+DRUM_MINUTES = 1_000
 #: Events closer than this are one.
 SAME_ONSET_S = 0.030
 #: Corpora in which pitched instruments mostly play alone, by split.
 PITCHED = {
-    "train": ("--minutes", "150", "--seed", "5"),
+    "train": ("--minutes", "300", "--seed", "5"),
     "valid": ("--minutes", "10", "--seed", "5"),
 }
 ALONE = ("--accompanied", "0.2", "--alone", "0.75")
@@ -48,14 +57,13 @@ def main() -> None:
     """Render what is missing, join labels, train, score, record."""
     options = _parse()
     corpus = options.output / "onsets"
-    for split, arguments in PITCHED.items():
-        folder = options.output / f"pitched-{split}"
-        if not (folder / "labels.csv").exists():
-            render(["--split", split, *arguments, *ALONE, "--jobs", "2", "-o", str(folder)])
-        join_labels((options.output / split, folder), corpus / split)
+    make_corpora(options.output, corpus)
     model = options.output / f"onsets-{options.seed}.safetensors"
     if not model.exists():
-        settings = recipe(options.size, options.steps, options.seed)
+        settings = replace(
+            recipe(options.size, options.steps, options.seed, alpha=0.2),
+            precision=options.precision,
+        )
         train_once(corpus, model, 0.0, settings, classes=LABEL, resume=options.resume)
     record = json.loads(record_path(model).read_text(encoding="utf-8"))
     result = {
@@ -68,20 +76,36 @@ def main() -> None:
     append_result("onsets", result)
     print(json.dumps(result["scores"], indent=1))
     if options.ship:
-        ship(model, options.output, "onsets")
+        weights.ship(model, "onsets")
+        weights.add_credits(options.output / name for name in ("train", "pitched-train"))
 
 
-def join_labels(sources: tuple[Path, ...], target: Path) -> None:
+def make_corpora(folder: Path, target: Path) -> None:
+    """Render below `folder` what is missing there, and join all labels below `target`."""
+    weights.make_corpora(folder, DRUM_MINUTES, drumless=False)
+    backing = weights.backing_arguments(folder)
+    for split, arguments in PITCHED.items():
+        pitched = folder / f"pitched-{split}"
+        if not (pitched / "labels.csv").exists():
+            how = ["--split", split, *arguments, *ALONE, *backing, "--jobs", "2"]
+            if code := render([*how, "-o", str(pitched)]):
+                raise SystemExit(code)
+        drums = read_corpus(folder / split / "labels.csv")
+        if split == "train":
+            drums = first_minutes(drums, DRUM_MINUTES)
+        join_labels((drums, read_corpus(pitched / "labels.csv")), target / split)
+
+
+def join_labels(sources: Sequence[Corpus], target: Path) -> None:
     """Write one table of onsets for some rendered corpora, its files relative to `target`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "time_s", "label"])
     for source in sources:
-        drums = read_corpus(source / "labels.csv").recordings
-        pitched = read_corpus(source / "pitched.csv").recordings
-        for name in sorted({*drums, *pitched}):
-            onsets = [*drums.get(name, ()), *pitched.get(name, ())]
-            path = (Path("..") / ".." / source.name / name).as_posix()
+        pitched = read_corpus(source.root / "pitched.csv").recordings
+        for name, hits in sorted(source.recordings.items()):
+            onsets = [*hits, *pitched.get(name, ())]
+            path = (Path("..") / ".." / source.root.name / name).as_posix()
             times = merge_onsets(onsets)
             writer.writerows([path, f"{onset.time_s:.6f}", LABEL] for onset in times)
             if not times:
@@ -132,8 +156,9 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for everything")
     parser.add_argument("--size", default="small")
-    parser.add_argument("--steps", type=int, default=5_000)
+    parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", choices=PRECISIONS, default="bfloat16")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted training")
     parser.add_argument("--ship", action="store_true", help="put the model into pretrained/")
     return parser.parse_args()

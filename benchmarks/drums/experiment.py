@@ -92,7 +92,8 @@ def noisy_dataset(
         corpus = first_minutes(corpus, minutes)
     if backgrounds:
         corpus = _side_by_side(corpus, *(noisy_corpus(path, 0.0, seed) for path in backgrounds))
-    return build_dataset(corpus, choose_classes(classes, corpus), None, softness_ms)
+    # Rendered here, so trusted: joined labels name recordings in folders beside their own.
+    return build_dataset(corpus, choose_classes(classes, corpus), None, softness_ms, outside=True)
 
 
 def first_minutes(corpus: Corpus, minutes: int) -> Corpus:

@@ -90,7 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.synthetic_kits:
             if options.split != "train":
                 raise SettingsError("synthetic kits are of split train only")
-            kits.append(ensure_pack(options.output / "kits", options.synthetic_kits, options.seed))
+            folder = options.output / "kits"
+            kits.append(ensure_pack(folder, options.synthetic_kits, options.seed, options.jobs))
         packs = load_packs(
             kits,
             data_folder("grooves", options.grooves),

@@ -13,8 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from benchmarks.drums.soundfonts import ensure_pack
 from softloc.files import file_sha256
 from softloc.joining import join_models
 from softloc.model_files import read_model, write_model
-from softloc.training import record_path, state_path
+from softloc.training import PRECISIONS, record_path, state_path
 
 #: Arguments of the renderer, by folder; the split is train unless it is named. The minutes of
 #: ``train`` are the most that a member needs.
@@ -72,7 +72,10 @@ def main() -> None:
     missing = {path: chosen for path, chosen in recipes.items() if not path.exists()}
     make_corpora(options.output, max((chosen.minutes for chosen in missing.values()), default=0))
     for path, chosen in missing.items():
-        settings = recipe(chosen.size, chosen.steps, options.seed, alpha=chosen.alpha)
+        settings = replace(
+            recipe(chosen.size, chosen.steps, options.seed, alpha=chosen.alpha),
+            precision=options.precision,
+        )
         resume = options.resume and state_path(path).exists()
         train_once(options.output, path, 0.0, settings, minutes=chosen.minutes, resume=resume)
     if options.train_only:
@@ -92,10 +95,12 @@ def main() -> None:
     append_result("drums", result)
     print(json.dumps(result["scores"], indent=1))
     if options.ship:
-        ship(model, options.output, options.name)
+        ship(model, options.name)
+        if (options.output / "train" / "manifest.json").exists():  # else nothing new was learnt
+            add_credits(options.output / name for name in (*LEARNT, "guitars"))
 
 
-def make_corpora(folder: Path, minutes: int) -> None:
+def make_corpora(folder: Path, minutes: int, *, drumless: bool = True) -> None:
     """Write all of `CORPORA`, and the recorded guitars, below a folder, unless they are there.
 
     Parameters
@@ -105,19 +110,26 @@ def make_corpora(folder: Path, minutes: int) -> None:
     minutes : int
         Least length of ``train``; a shorter one is made longer, and without any nothing that is
         only trained on is rendered.
+    drumless : bool
+        Whether recordings without drums are wanted.
     """
-    needed = {name: CORPORA[name] for name in CORPORA if minutes or name not in LEARNT}
-    if minutes:
+    left_out = {name for name in LEARNT if not minutes or (name == "drumless" and not drumless)}
+    if minutes and drumless:
         ensure_guitars(folder)
-    packs = [*backing_folders([]), ensure_pack(folder)]
-    backing = [argument for pack in packs for argument in ("--backing", str(pack))]
-    for name, arguments in needed.items():
+    backing = backing_arguments(folder)
+    for name in (name for name in CORPORA if name not in left_out):
         corpus = folder / name
         length = ["--minutes", str(minutes)] if name == "train" else []
         if not (corpus / "labels.csv").exists() or (length and minutes_in(corpus) < minutes):
-            code = render([*length, *arguments, *backing, "--jobs", "2", "-o", str(corpus)])
+            code = render([*length, *CORPORA[name], *backing, "--jobs", "2", "-o", str(corpus)])
             if code:
                 raise SystemExit(code)
+
+
+def backing_arguments(folder: Path) -> list[str]:
+    """Tell the renderer of the pack of instruments and of the SoundFont, fetched if need be."""
+    packs = [*backing_folders([]), ensure_pack(folder)]
+    return [argument for pack in packs for argument in ("--backing", str(pack))]
 
 
 def minutes_in(corpus: Path) -> float:
@@ -160,8 +172,8 @@ def score_everywhere(model: Path, corpus: Path) -> dict[str, Any]:
     return {name: compare_decodings(answers, tuned) for name, answers in sets.items()}
 
 
-def ship(model: Path, corpus: Path, name: str) -> None:
-    """Put a model into ``pretrained/``, its hash into the index, the credits beside the results."""
+def ship(model: Path, name: str) -> None:
+    """Put a model into ``pretrained/``, its hash into the index."""
     target = PRETRAINED / f"{name}.safetensors"
     shutil.copyfile(model, target)
     path = PRETRAINED / "index.json"
@@ -169,22 +181,34 @@ def ship(model: Path, corpus: Path, name: str) -> None:
     version = read_model(target).settings.format_version
     index[name] = {"file": target.name, "sha256": file_sha256(target), "format": version}
     path.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-    if (corpus / "train" / "manifest.json").exists():  # else nothing new was trained on
-        text = json.dumps(credits_of(corpus), indent=1) + "\n"
-        (RESULTS / "credits.json").write_text(text, encoding="utf-8")
 
 
-def credits_of(corpus: Path) -> dict[str, Any]:
-    """Say whose kits and instruments are in what a model is trained on."""
-    names = ("train", "drumless", "guitars")
+def add_credits(corpora: Iterable[Path]) -> None:
+    """Say beside the results whose kits and instruments a shipped model was trained on.
+
+    Whoever is named there stays: another shipped model may have learnt from them.
+    """
+    path = RESULTS / "credits.json"
+    named = json.loads(path.read_text(encoding="utf-8"))
     manifests = [
-        json.loads((corpus / name / "manifest.json").read_text(encoding="utf-8")) for name in names
+        json.loads((corpus / "manifest.json").read_text(encoding="utf-8")) for corpus in corpora
     ]
-    instruments: dict[tuple[str, str], dict[str, Any]] = {}
-    for manifest in manifests:
-        for row in manifest["instruments"]:
-            instruments.setdefault((row["instrument"], row["licence"]), row)
-    return {"kits": manifests[0]["kits"], "instruments": list(instruments.values())}
+    text = json.dumps(merge_credits(named, manifests), indent=1) + "\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def merge_credits(
+    named: Mapping[str, Any], manifests: Sequence[Mapping[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Add the kits and instruments of corpora to those that are named, each once."""
+    merged: dict[str, list[dict[str, Any]]] = {}
+    for kind, title in (("kits", "kit"), ("instruments", "instrument")):
+        rows: dict[tuple[str, ...], dict[str, Any]] = {}
+        for source in (named, *manifests):
+            for row in source.get(kind, ()):
+                rows.setdefault((row[title], row["licence"], row["author"]), row)
+        merged[kind] = list(rows.values())
+    return merged
 
 
 def _parse() -> argparse.Namespace:
@@ -192,6 +216,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("name", choices=RECIPES)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for everything")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="bfloat16",
+        help="float32 on processors that only imitate the other",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted training")
     parser.add_argument("--train-only", action="store_true", help="leave the scores for later")
     parser.add_argument("--ship", action="store_true", help="put the model into pretrained/")

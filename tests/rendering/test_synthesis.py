@@ -157,7 +157,7 @@ def test_a_pack_reads_as_any_other(pack):
 
 
 def test_a_kit_depends_on_the_seed_and_its_number_alone(pack, tmp_path):
-    synthesise.write_pack(tmp_path / "same", 1, 7)
+    synthesise.write_pack(tmp_path / "same", 2, 7, jobs=2)
     synthesise.write_pack(tmp_path / "other", 1, 8)
 
     def contents(folder):
