@@ -6,6 +6,9 @@ Versions of Python that are not installed are skipped (``nox --no-error-on-missi
 import nox
 
 PYTHONS = ("3.11", "3.12", "3.13")
+#: Files of tests side by side, each computing with one thread, as `tests/run.sh` does.
+PYTEST = ("pytest", "-n", "auto", "--dist", "loadfile")
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 nox.options.sessions = ("tests",)
 nox.options.reuse_existing_virtualenvs = True
@@ -15,14 +18,14 @@ nox.options.reuse_existing_virtualenvs = True
 def tests(session: nox.Session) -> None:
     """Run the tests with the versions of ``constraints.txt``."""
     session.install("-c", "constraints.txt", "--group", "test", "-e", ".")
-    session.run("pytest", *session.posargs)
+    session.run(*PYTEST, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session(python=PYTHONS)
 def newest(session: nox.Session) -> None:
     """Run the tests with the newest versions that ``pyproject.toml`` allows."""
     session.install("--upgrade", "--group", "test", "-e", ".")
-    session.run("pytest", *session.posargs)
+    session.run(*PYTEST, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session(python=PYTHONS[0])
@@ -30,7 +33,7 @@ def minimum(session: nox.Session) -> None:
     """Run the tests with the oldest versions that ``pyproject.toml`` allows."""
     session.install("-c", "constraints-minimum.txt", "--group", "test", "-e", ".")
     # What was new then is deprecated now.
-    session.run("pytest", "-o", "filterwarnings=default", *session.posargs)
+    session.run(*PYTEST, "-o", "filterwarnings=default", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session(python=PYTHONS[0])
@@ -39,7 +42,7 @@ def hashed(session: nox.Session) -> None:
     session.install("-c", "constraints.txt", "torch")
     session.install("--require-hashes", "--no-deps", "-r", "constraints-hashes.txt")
     session.install("--no-deps", "--no-build-isolation", "-e", ".")
-    session.run("pytest", *session.posargs)
+    session.run(*PYTEST, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session(python=PYTHONS[0])
