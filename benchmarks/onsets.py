@@ -133,7 +133,7 @@ def score_everywhere(model: Path) -> Mapping[str, Scores]:
 
 
 def score(transcriber: Transcriber, labels: Path, prefix: str, part: str = "") -> Scores:
-    """F1 at ±50 and ±20 ms, bias and spread of one set."""
+    """F1 at ±50 and ±20 ms, precision and recall at ±50, bias and spread of one set."""
     corpus = read_corpus(labels)
     references = {
         name: merge_onsets(rows)
@@ -146,6 +146,8 @@ def score(transcriber: Transcriber, labels: Path, prefix: str, part: str = "") -
     for window_s in WINDOWS_S:
         ratios = found.counts[window_s].ratios
         scores[f"{1000 * window_s:g}ms"] = round(ratios.f_measure, 4) if ratios else None
+        if ratios and window_s == WINDOWS_S[0]:
+            scores |= {"precision": round(ratios.precision, 4), "recall": round(ratios.recall, 4)}
     if found.timing is not None:
         scores["bias_ms"] = round(found.timing.bias_ms, 2)
         scores["sigma_ms"] = round(found.timing.sigma_ms, 2)

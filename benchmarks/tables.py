@@ -191,10 +191,13 @@ def onsets_table() -> str:
                     str(run["seed"]),
                     _f1(scores["50ms"]),
                     _f1(scores["20ms"]),
+                    _f1(scores["precision"]),
+                    _f1(scores["recall"]),
                     _signed(scores["bias_ms"]),
                 )
             )
-    return _table(("set", "seed", "F1 ±50 ms", "±20 ms", "bias, ms"), rows)
+    header = ("set", "seed", "F1 ±50 ms", "±20 ms", "precision", "recall", "bias, ms")
+    return _table(header, rows)
 
 
 def noise_table() -> str:
