@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 
@@ -41,6 +43,23 @@ def test_scipy_transforms_as_ever_afterwards() -> None:
     found = np.empty((3, 33), np.complex64)
     real_transform()(frames, found)
     np.testing.assert_array_equal(found, fft.rfft(frames))
+
+
+@pytest.mark.skipif(find_spec("scipy") is None, reason="SciPy is not installed")
+@pytest.mark.parametrize("first", ["softloc", "scipy"])
+def test_a_process_has_scipys_module_once_and_ends_well(first: str) -> None:
+    """Twice there, it crashes at the end: whatever is imported first, only one may be loaded."""
+    imports = ["from softloc.features.transforms import real_transform; real_transform()",
+               "import scipy.fft, scipy.signal"]  # fmt: skip
+    lines = imports if first == "softloc" else imports[::-1]
+    lines += ["import sys", "print([name for name in sys.modules if 'pypocketfft' in name])",
+              "from scipy.fft._pocketfft import basic, pypocketfft",
+              "assert basic.pfft is pypocketfft"]  # fmt: skip
+    result = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "['scipy.fft._pocketfft.pypocketfft']\n"
 
 
 def fails() -> None:

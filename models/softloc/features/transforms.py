@@ -9,10 +9,12 @@ or does not answer like NumPy, NumPy it is: no more than the last digits depend 
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader
 from importlib.util import find_spec, module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ Transform = Callable[[NDArray[np.float32], NDArray[np.complex64]], None]
 # Where SciPy keeps what computes. It is private to SciPy: nothing here takes for granted that it is
 # there, or what it takes.
 _FOLDER, _NAME = "fft/_pocketfft", "pypocketfft"
+_FULL_NAME = f"scipy.{_FOLDER.replace('/', '.')}.{_NAME}"
 
 
 @functools.cache
@@ -46,13 +49,28 @@ def numpy_transform(frames: NDArray[np.float32], out: NDArray[np.complex64]) -> 
 
 
 def _scipy_transform() -> Transform:
-    """Load SciPy's extension module without SciPy.
+    """Find SciPy's transform.
 
     Raises
     ------
     ImportError
         If it is not there, or cannot be loaded.
     """
+    # Under SciPy's own name: a process that has this module twice, because it imports SciPy later,
+    # ends with a crash where SciPy is older than 1.16.3.
+    module: Any = sys.modules.get(_FULL_NAME)
+    if module is None:
+        module = sys.modules[_FULL_NAME] = _load_without_scipy()
+    compute = module.r2c
+
+    def transform(frames: NDArray[np.float32], out: NDArray[np.complex64]) -> None:
+        compute(frames, axes=(1,), out=out, nthreads=1)
+
+    return transform
+
+
+def _load_without_scipy() -> ModuleType:
+    """Load SciPy's extension module and nothing else of it."""
     found = find_spec("scipy")
     folders = found.submodule_search_locations if found is not None else None
     paths = [
@@ -63,20 +81,13 @@ def _scipy_transform() -> Transform:
     ]
     if not paths:
         raise ImportError(f"SciPy has no {_NAME}")
-    # A name of its own: SciPy, should it be imported later, loads its module as ever.
-    name = f"{__name__}.{_NAME}"
-    loader = ExtensionFileLoader(name, str(paths[0]))
-    spec = spec_from_loader(name, loader)
+    loader = ExtensionFileLoader(_FULL_NAME, str(paths[0]))
+    spec = spec_from_loader(_FULL_NAME, loader)
     if spec is None:
         raise ImportError(f"{paths[0]} cannot be loaded")
     module = module_from_spec(spec)
     loader.exec_module(module)
-    compute: Any = module.r2c
-
-    def transform(frames: NDArray[np.float32], out: NDArray[np.complex64]) -> None:
-        compute(frames, axes=(1,), out=out, nthreads=1)
-
-    return transform
+    return module
 
 
 def _answers_like_numpy(transform: Transform) -> bool:
