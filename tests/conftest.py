@@ -34,3 +34,16 @@ def data_root() -> Path:
     if not root:
         pytest.skip("SOFTLOC_DATA is not set: the corpora are not here")
     return Path(root)
+
+
+@pytest.fixture
+def half_precision() -> str:
+    """Name the precision of half the digits; tests that need it skip where it cannot be had."""
+    from softloc.errors import SettingsError
+    from softloc.training import require_precision
+
+    try:
+        require_precision("bfloat16", "cpu")
+    except SettingsError as error:
+        pytest.skip(str(error))
+    return "bfloat16"

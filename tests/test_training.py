@@ -31,6 +31,7 @@ from softloc.training import (
     Validation,
     fit,
     record_path,
+    require_precision,
     state_path,
     warn_of_slow_precision,
 )
@@ -117,10 +118,10 @@ def test_a_killed_training_resumes_to_the_same_weights(
 
 
 def test_half_the_digits_learn_nearly_the_same(
-    datasets: tuple[Dataset, Dataset], tmp_path: Path
+    datasets: tuple[Dataset, Dataset], tmp_path: Path, half_precision: str
 ) -> None:
     losses: dict[str, list[float]] = {}
-    for precision in ("float32", "bfloat16"):
+    for precision in ("float32", half_precision):
         settings = dataclasses.replace(TINY, precision=precision, validations=12)
         output = train(datasets, tmp_path / precision, settings)
         curve = json.loads(record_path(output).read_text())["curve"]
@@ -130,6 +131,19 @@ def test_half_the_digits_learn_nearly_the_same(
     assert losses["bfloat16"] != losses["float32"]
     # Processors without bfloat16 imitate it with other roundings: 2.2 % have been seen.
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
+
+
+def test_a_precision_that_cannot_be_had_is_refused(
+    datasets: tuple[Dataset, Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("could not create a primitive descriptor")
+
+    monkeypatch.setattr(torch.nn.LSTM, "forward", fail)
+    with pytest.raises(SettingsError, match=r"PyTorch \S+ cannot compute with it .* float32"):
+        train(datasets, tmp_path, dataclasses.replace(TINY, precision="bfloat16"))
+    require_precision("float32", "cpu")
+    require_precision("bfloat16", "cuda")
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def train(run: Run, context: Context) -> Outcome:
 def check(lines: Sequence[Line]) -> None:
     """Raise AssertionError unless every loss has learnt the made-up actions."""
     found = {line["settings"]["loss"]: line["result"]["f1_10"] for line in lines}
-    assert all(f1 > 0.8 for f1 in found.values()), found
+    assert all(f1 > 0.7 for f1 in found.values()), found
 
 
 # --- data ------------------------------------------------------------------------------------

@@ -348,7 +348,7 @@ def fit(
     CheckpointError
         If the state to resume is missing or belongs to other settings or data.
     SettingsError
-        If a batch does not fall into equal parts for all processes.
+        If a batch does not fall into equal parts for all processes, or the precision cannot be had.
     AudioError
         If recordings cannot be decoded.
     TrainingError
@@ -360,6 +360,7 @@ def fit(
     execution = execution or Execution()
     execution.check_batch(settings.batch_size)
     team = execution.team
+    require_precision(settings.precision, execution.device)
     if team.leads:
         warn_of_slow_precision(settings.precision, execution.device)
     model = _make_model(dataset, settings, init)
@@ -389,6 +390,33 @@ def fit(
     observer.on_plan(run.steps, run.step)
     run.advance(output, identity, observer)
     return team.tell(run.finish(output, record or {}) if team.leads else {})
+
+
+def require_precision(precision: str, device: str) -> None:
+    """Refuse ``bfloat16`` where PyTorch has no LSTM for it: older ones on older processors.
+
+    Parameters
+    ----------
+    precision : str
+        One of `PRECISIONS`.
+    device : str
+        Of torch; others than the processor are taken to have it.
+
+    Raises
+    ------
+    SettingsError
+        If there is none.
+    """
+    if precision != "bfloat16" or device != "cpu":
+        return
+    try:
+        with torch.random.fork_rng(devices=[]), torch.autocast("cpu", dtype=torch.bfloat16):
+            nn.LSTM(1, 1)(torch.zeros(1, 1, 1, dtype=torch.bfloat16))
+    except RuntimeError as error:
+        raise SettingsError(
+            f"precision bfloat16: PyTorch {torch.__version__} cannot compute with it on this "
+            "processor; train with float32, or with a newer PyTorch"
+        ) from error
 
 
 def warn_of_slow_precision(precision: str, device: str) -> None:

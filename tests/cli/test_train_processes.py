@@ -169,10 +169,12 @@ def test_torchrun_and_devices_agree(
     assert stderr == "error: --devices 2: torchrun has started 4 here\n"
 
 
-def test_precision_and_parts_are_recorded(tmp_path: Path, labels: Path) -> None:
+def test_precision_and_parts_are_recorded(
+    tmp_path: Path, labels: Path, half_precision: str
+) -> None:
     model = tmp_path / "m.safetensors"
     common = ("--labels", labels, "-o", model, *TINY)
-    assert run(*common, "--precision", "bfloat16", "--accumulate", 2)[0] == 0
+    assert run(*common, "--precision", half_precision, "--accumulate", 2)[0] == 0
     record = json.loads(model.with_suffix(".run.json").read_text())
     assert (record["settings"]["precision"], record["accumulate"]) == ("bfloat16", 2)
     code, stderr = run(*common, "--overwrite", "--precision", "half")

@@ -179,11 +179,11 @@ def test_lines_of_earlier_settings_are_in_no_table(tmp_path: Path) -> None:
     assert "77" not in text.split("<!-- piano-labels -->")[1].split("<!--")[0]
 
 
-def test_half_precision_learns_the_same(tmp_path: Path) -> None:
+def test_half_precision_learns_the_same(tmp_path: Path, half_precision: str) -> None:
     """Training computes with half the digits: the curve is near, the scores have all digits."""
     (listed,) = [run for run in drums.runs(quick=True) if run.name == "look-cross-entropy"]
     lines = []
-    for precision in ("float32", "bfloat16"):
+    for precision in ("float32", half_precision):
         run = with_settings(listed, steps=20, validations=4, precision=precision)
         run_all(drums, [run], tmp_path, results=tmp_path, quick=True)
         lines.append(read_lines("drums", tmp_path)[-1])
