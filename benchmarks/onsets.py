@@ -15,7 +15,6 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +59,8 @@ def main() -> None:
     make_corpora(options.output, corpus)
     model = options.output / f"onsets-{options.seed}.safetensors"
     if not model.exists():
-        settings = replace(
-            recipe(options.size, options.steps, options.seed, alpha=0.2),
-            precision=options.precision,
+        settings = recipe(
+            options.size, options.steps, options.seed, alpha=0.2, precision=options.precision
         )
         train_once(corpus, model, 0.0, settings, classes=LABEL, resume=options.resume)
     record = json.loads(record_path(model).read_text(encoding="utf-8"))

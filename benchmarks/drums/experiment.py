@@ -46,6 +46,7 @@ def recipe(
     loss: str = "softloc",
     softness_ms: float = 30.0,
     alpha: float | str = "piano",
+    precision: str = "bfloat16",
 ) -> TrainingSettings:
     """Give the settings that all trainings here share."""
     return TrainingSettings(
@@ -59,7 +60,7 @@ def recipe(
         window_s=1.5,
         learning_rate=3e-3,
         max_validation_s=1_500.0,
-        precision="bfloat16",
+        precision=precision,
         seed=seed,
     )
 

@@ -14,7 +14,7 @@ import argparse
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +72,8 @@ def main() -> None:
     missing = {path: chosen for path, chosen in recipes.items() if not path.exists()}
     make_corpora(options.output, max((chosen.minutes for chosen in missing.values()), default=0))
     for path, chosen in missing.items():
-        settings = replace(
-            recipe(chosen.size, chosen.steps, options.seed, alpha=chosen.alpha),
-            precision=options.precision,
+        settings = recipe(
+            chosen.size, chosen.steps, options.seed, alpha=chosen.alpha, precision=options.precision
         )
         resume = options.resume and state_path(path).exists()
         train_once(options.output, path, 0.0, settings, minutes=chosen.minutes, resume=resume)
@@ -117,11 +116,13 @@ def make_corpora(folder: Path, minutes: int, *, drumless: bool = True) -> None:
     if minutes and drumless:
         ensure_guitars(folder)
     backing = backing_arguments(folder)
-    for name in (name for name in CORPORA if name not in left_out):
+    for name, arguments in CORPORA.items():
+        if name in left_out:
+            continue
         corpus = folder / name
         length = ["--minutes", str(minutes)] if name == "train" else []
         if not (corpus / "labels.csv").exists() or (length and minutes_in(corpus) < minutes):
-            code = render([*length, *CORPORA[name], *backing, "--jobs", "2", "-o", str(corpus)])
+            code = render([*length, *arguments, *backing, "--jobs", "2", "-o", str(corpus)])
             if code:
                 raise SystemExit(code)
 

@@ -57,7 +57,7 @@ def _scipy_transform() -> Transform:
         If it is not there, or cannot be loaded.
     """
     # Under SciPy's own name: a process that has this module twice, because it imports SciPy later,
-    # ends with a crash where SciPy is older than 1.16.3.
+    # ends with a crash (seen with 1.13 to 1.16.0, no longer with 1.16.3).
     module: Any = sys.modules.get(_FULL_NAME)
     if module is None:
         module = sys.modules[_FULL_NAME] = _load_without_scipy()
