@@ -4,9 +4,6 @@ Nothing here knows about sound or labels; every command is one file and a few ca
 Slow packages are imported inside the commands, so that ``--help`` answers at once.
 """
 
-from importlib.metadata import PackageNotFoundError, version
+from softloc.versions import installed_version
 
-try:
-    __version__ = version("softloc")
-except PackageNotFoundError:  # run from a checkout that is not installed
-    __version__ = "unknown"
+__version__ = installed_version("softloc")

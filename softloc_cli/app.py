@@ -12,7 +12,7 @@ import typer
 
 from softloc_cli import __version__
 from softloc_cli.config import LazySettings, commands_of, config
-from softloc_cli.console import EXIT_CODES_HELP
+from softloc_cli.console import EXIT_CODES_HELP, ExitCode, report, silence
 from softloc_cli.convert import convert
 from softloc_cli.doctor import doctor
 from softloc_cli.evaluate import evaluate
@@ -62,11 +62,19 @@ def _softloc(
     context.default_map = LazySettings(commands_of(context.command), config)
 
 
+def _open_closed_streams() -> None:
+    """Put something in the place of standard streams that the parent has closed."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+
+
 def main() -> None:
     """Run the command line."""
     # On a busy machine threads that spin while they wait cost a hundred times what they save;
     # OpenMP reads this when torch is imported, which no command has done yet.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _open_closed_streams()
     # As stderr does it: a name that is no UTF-8 must not end a command.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -75,3 +83,7 @@ def main() -> None:
     except SystemExit as ended:
         leave_team(ended.code)
         raise
+    except OSError as error:  # of the help, or the version; commands tell their own
+        report(f"error: cannot write to standard output: {error.strerror}")
+        silence(sys.stdout)
+        sys.exit(ExitCode.FAILED)

@@ -33,7 +33,7 @@ from typing import IO, Self
 import numpy as np
 
 from softloc.errors import SettingsError
-from softloc_cli.inputs import STANDARD_STREAM, Item
+from softloc_cli.inputs import STANDARD_STREAM, Item, exists
 from softloc_cli.outputs import Job, Naming
 
 _IN_MEMORY_BYTES = 1 << 20
@@ -78,7 +78,7 @@ def parse_shard(text: str) -> Shard:
     SettingsError
         If it is no part of a whole.
     """
-    match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip(), re.ASCII)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise SettingsError(f"--shard {text}: write I/N with I from 1 to N, such as 2/8")
     return Shard(int(match[1]), int(match[2]))
@@ -243,7 +243,7 @@ class _Survey:
     def add(self, job: Job, *, look_for_results: bool) -> None:
         self.n_inputs += 1
         self.sources.append(_hash(_key(job.source)))
-        if job.source != STANDARD_STREAM and not job.source.exists():
+        if job.source != STANDARD_STREAM and not exists(job.source):
             self.missing.add(job.source)
         for target in job.targets:
             if target.path == STANDARD_STREAM:

@@ -24,6 +24,7 @@ from typing import Annotated, Any
 import typer
 
 from softloc.errors import SettingsError
+from softloc.files import read_settings_file
 from softloc.vocabulary import nearest_hint
 from softloc_cli.console import EXIT_CODES_HELP, user_errors
 
@@ -246,7 +247,7 @@ def _files(
     if local.is_file():
         yield str(local), _read(local)
     elif project.is_file():
-        table = _read(project).get("tool", {}).get("softloc", {})
+        table = _project_table(project)
         if table:
             yield f"{project} [tool.softloc]", table
     chosen = path or environment.get(f"{_PREFIX}CONFIG")
@@ -254,12 +255,22 @@ def _files(
         yield str(chosen), _read(Path(chosen))
 
 
+def _project_table(project: Path) -> Mapping[str, Any]:
+    """Take the settings from a ``pyproject.toml``, which other tools may have made."""
+    table: object = _read(project)
+    for name in ("tool", "softloc"):
+        table = table.get(name, {}) if isinstance(table, Mapping) else {}
+    if not isinstance(table, Mapping):
+        raise SettingsError(f"{project}: tool.softloc is {table!r}, but has to be a table")
+    return table
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(read_settings_file(path))
     except FileNotFoundError as error:
         raise SettingsError(f"{path}: no such file of settings") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # numbers and nesting without end, too
         raise SettingsError(f"{path}: settings cannot be read ({error})") from error
 
 
@@ -301,6 +312,8 @@ def _convert(value: object, option: Option, where: str) -> object:
     if isinstance(option.default, int | float) and isinstance(value, int | float):
         return value
     texts = [str(item) for item in values]
+    if any("\0" in text for text in texts):
+        raise SettingsError(f"{where}: holds a NUL character, which no text or name may")
     return texts if option.is_multiple else ",".join(texts)
 
 

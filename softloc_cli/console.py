@@ -19,7 +19,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -54,8 +54,11 @@ EXIT_CODES_HELP = (
 def report(message: str) -> None:
     """Print a line to stderr, above a progress bar if there is one."""
     # Not typer.echo: it writes past the stream that rich puts in place of stderr.
-    sys.stderr.write(f"{printable(message)}\n")
-    sys.stderr.flush()
+    try:
+        sys.stderr.write(f"{printable(message)}\n")
+        sys.stderr.flush()
+    except OSError:  # its disk is full, or its reader gone: no reason to leave work undone
+        silence(sys.stderr)
 
 
 def report_skipped(corpus: Corpus) -> None:
@@ -102,7 +105,7 @@ def user_errors() -> Iterator[None]:
         report("interrupted")
         raise typer.Exit(ExitCode.INTERRUPTED) from error
     except BrokenPipeError as error:
-        _silence_stdout()
+        silence(sys.stdout)
         raise typer.Exit(ExitCode.BROKEN_PIPE) from error
     except (AnnotationError, SettingsError, FileNotFoundError) as error:
         _report_error(error)
@@ -216,7 +219,8 @@ class _Collector(logging.Handler):
         self._messages.append(record.getMessage())
 
 
-def _silence_stdout() -> None:
-    # Python flushes stdout once more at its end and would complain about the closed pipe.
+def silence(stream: TextIO) -> None:
+    """Let what is written to a stream go nowhere from now on."""
+    # Python flushes it once more at its end and would complain about the closed pipe.
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

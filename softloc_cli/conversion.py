@@ -10,7 +10,6 @@ Conventions
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,11 +23,9 @@ from softloc.events import Onset, recording_stem
 from softloc.formats import (
     FIELDS,
     FORMATS,
-    WRITABLE,
     LabelFile,
     Provenance,
     WriteContext,
-    format_of_path,
     label_files,
     lost_fields,
     read_label_file,
@@ -36,11 +33,12 @@ from softloc.formats import (
     write_onsets,
 )
 from softloc_cli.console import report
+from softloc_cli.inputs import DASH, STANDARD_STREAM, as_path
+from softloc_cli.outputs import fitting_format, names_file, single_format
 
 if TYPE_CHECKING:
     from softloc.vocabulary import NoteMap
 
-_STDOUT = Path("-")
 _HASHING = ("json", "jams")
 
 
@@ -96,27 +94,6 @@ class Plan:
         stem = recording_stem(place.name)
         return [(base / f"{stem}{FORMATS[name].suffix}", name) for name in self.formats]
 
-    def check_targets(self, *, skip: bool) -> None:
-        """Refuse before any work that a result hits an input, another result, or an old file."""
-        sources = {item.source.resolve() for item in self.items}
-        taken: dict[Path, Path] = {}
-        existing = []
-        for item in self.items:
-            for path, _ in self.targets(item):
-                if path.resolve() in sources:
-                    raise SettingsError(f"{path}: is an input, it would be overwritten")
-                if path in taken:
-                    raise SettingsError(
-                        f"{taken[path]} and {item.source} would both be written to {path}"
-                    )
-                taken[path] = item.source
-                existing += [path] if self.file is None and path.exists() else []
-        if existing and not (self.overwrite or skip):
-            more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-            raise SettingsError(
-                f"{existing[0]}{more} exist already; give --overwrite or --skip-existing"
-            )
-
 
 def plan_conversion(
     inputs: Sequence[Path],
@@ -146,18 +123,19 @@ def plan_conversion(
     SettingsError
         If an input is missing, a folder holds no label file, or it is not clear what to write.
     """
-    if output is None and len(inputs) == 2:
+    is_second = output is None and len(inputs) == 2
+    if is_second:
         inputs, output = inputs[:1], str(inputs[1])
     missing = [str(path) for path in inputs if not path.exists()]
     if missing:
         raise SettingsError(f"no such file or folder: {', '.join(missing)}")
     items = [item for path in inputs for item in _expand(path)]
     alone = len(inputs) == 1 and not inputs[0].is_dir()
-    if output is not None and alone and _names_file(output):
-        path = Path(output)
-        wanted = formats if formats_are_given else _fitting_format(path, formats)
-        return Plan(items, (_format_of_file(path, wanted),), path, None, overwrite)
-    if output == str(_STDOUT):
+    if output is not None and alone and names_file(output, alone=True):
+        wanted = formats if formats_are_given else fitting_format(output, formats)
+        chosen = _format_of_second(output, wanted) if is_second else single_format(output, wanted)
+        return Plan(items, (chosen,), as_path(output), None, overwrite)
+    if output == DASH:
         raise SettingsError("-o - prints one label file, not several")
     if not formats:
         raise SettingsError(
@@ -170,6 +148,15 @@ def plan_conversion(
     return Plan(items, formats, None, folder, overwrite)
 
 
+def _format_of_second(output: str, formats: tuple[str, ...]) -> str:
+    try:
+        return single_format(output, formats)
+    except SettingsError as error:
+        raise SettingsError(
+            f"{error}; where {output} is an input, name the folder of the results with -o"
+        ) from error
+
+
 def _expand(path: Path) -> Iterator[Item]:
     if not path.is_dir():
         yield Item(path, PurePosixPath(), found=False)
@@ -180,38 +167,6 @@ def _expand(path: Path) -> Iterator[Item]:
         yield Item(found, PurePosixPath(found.parent.relative_to(path).as_posix()), found=True)
     if not n_found:
         raise SettingsError(f"{path}: holds no label file")
-
-
-def _names_file(output: str) -> bool:
-    is_folder = output.endswith(("/", os.sep)) or Path(output).is_dir()
-    return output == str(_STDOUT) or (Path(output).suffix != "" and not is_folder)
-
-
-def _fitting_format(output: Path, formats: tuple[str, ...]) -> tuple[str, ...]:
-    """Keep the formats if a file can have them, else none."""
-    try:
-        chosen = _format_of_file(output, formats)
-    except SettingsError:
-        return ()
-    return formats if output != _STDOUT or FORMATS[chosen].is_text else ()
-
-
-def _format_of_file(output: Path, formats: tuple[str, ...]) -> str:
-    if len(formats) > 1:
-        raise SettingsError(f"{output} is one file, -f {','.join(formats)} asks for several")
-    if output == _STDOUT:
-        return formats[0] if formats else "tsv"
-    meant = format_of_path(output)
-    chosen = formats[0] if formats else meant
-    if chosen is None:
-        suffixes = ", ".join(suffix for name in WRITABLE for suffix in FORMATS[name].suffixes)
-        raise SettingsError(f"{output}: no format has the suffix {output.suffix!r}; use {suffixes}")
-    if meant not in (None, chosen) and output.suffix.lower() != FORMATS[chosen].suffix:
-        raise SettingsError(
-            f"{output}: its suffix means {meant}, -f asks for {chosen}; where it is an input, name "
-            "the folder of the results with -o"
-        )
-    return chosen
 
 
 @dataclass(slots=True)
@@ -236,6 +191,8 @@ class Converter:
         Events that a format took something from, by format and part of the event.
     written : set of Path
         Results so far.
+    sources : frozenset of Path
+        All inputs, resolved: no result may take the place of one.
     """
 
     plan: Plan
@@ -246,10 +203,55 @@ class Converter:
     skip_existing: bool
     losses: dict[str, Counter[str]] = field(default_factory=dict)
     written: set[Path] = field(default_factory=set)
+    sources: frozenset[Path] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sources = frozenset(item.source.resolve() for item in self.plan.items)
+
+    def check_targets(self) -> None:
+        """Refuse before any work that a result hits an input, another result, or an old file.
+
+        Files are told by their names. Where those are in the way, it is looked whether it is a
+        table, whose recordings get results of other names.
+        """
+        taken: dict[Path, Item] = {}
+        existing = []
+        for item in self.plan.items:
+            for path, _ in self.plan.targets(item):
+                is_old = self.plan.file is None and path.exists()
+                is_wanted = is_old and not (self.plan.overwrite or self.skip_existing)
+                hits_input = path.resolve() in self.sources
+                if (hits_input or path in taken or is_wanted) and self._is_table(item):
+                    continue
+                if hits_input:
+                    raise SettingsError(f"{path}: is an input, it would be overwritten")
+                if path in taken and not self._is_table(taken[path]):
+                    raise SettingsError(
+                        f"{taken[path].source} and {item.source} would both be written to {path}"
+                    )
+                taken[path] = item
+                existing += [path] if is_wanted else []
+        if existing:
+            more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+            raise SettingsError(
+                f"{existing[0]}{more} exist already; give --overwrite or --skip-existing"
+            )
+
+    def _is_table(self, item: Item) -> bool:
+        """Whether a file holds recordings that get results of their own; damaged ones do not."""
+        if self.plan.file is not None:
+            return False
+        try:
+            return None not in self._read(item).recordings
+        except (AnnotationError, OSError):
+            return False
+
+    def _read(self, item: Item) -> LabelFile:
+        return read_label_file(item.source, format=self.source_format, note_map=self.note_map)
 
     def convert(self, item: Item) -> str:
         """Convert a file; returns what to say of it."""
-        content = read_label_file(item.source, format=self.source_format, note_map=self.note_map)
+        content = self._read(item)
         n_events = n_written = 0
         for recording, targets in self._targets(item, content):
             onsets = content.recordings[recording]
@@ -288,6 +290,9 @@ class Converter:
         twice = next((path for path, count in Counter(paths).items() if count > 1), None)
         if twice is not None:
             raise SettingsError(f"{item.source}: two recordings would be written to {twice}")
+        hit = next((path for path in paths if path.resolve() in self.sources), None)
+        if hit is not None:
+            raise SettingsError(f"{item.source}: {hit} is an input, it would be overwritten")
         existing = [path for path in paths if path.exists()]
         if existing and not (self.plan.overwrite or self.skip_existing):
             raise SettingsError(
@@ -318,7 +323,7 @@ class Converter:
         if name == "midi" and provenance.model_id is not None:
             comment = f"softloc {provenance.softloc_version} {provenance.model_id}"
         notes = None if self.note_map is None else self.note_map.write
-        if path == _STDOUT:
+        if path == STANDARD_STREAM:
             typer.echo(render_text(onsets, name, WriteContext(provenance=provenance)), nl=False)
         else:
             write_onsets(

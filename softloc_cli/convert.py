@@ -123,7 +123,7 @@ def convert(
             sample_rate_hz=sample_rate,
             skip_existing=skip_existing,
         )
-        plan.check_targets(skip=skip_existing)
+        converter.check_targets()
         n_failed = _run(converter, plan, quiet=quiet)
         if not quiet:
             converter.report_losses()

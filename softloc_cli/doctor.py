@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from softloc.errors import AudioError, CheckpointError, SettingsError
+from softloc.versions import UNKNOWN, installed_version
 from softloc_cli import __version__
 from softloc_cli.console import ExitCode, progress, report, shorten, user_errors
 from softloc_cli.inputs import find_items
@@ -32,10 +34,11 @@ _LIBRARIES = (
     "mir_eval",
     "mido",
 )
-#: Optional extra to the package that it brings.
-_EXTRAS = {"av": "av", "live": "sounddevice"}
+#: What an optional extra brings, as the metadata of the package say it.
+_EXTRA = re.compile(r"""(?P<package>[\w.-]+).*\bextra\s*==\s*["'](?P<extra>[\w-]+)["']""")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS")
 _WIDTH = 11
+_MISSING = "not installed"
 
 
 def doctor(
@@ -160,7 +163,7 @@ def _versions() -> dict[str, str]:
         "softloc": __version__,
         "python": platform.python_version(),
         "system": platform.platform(),
-        **{name: _version(name) or "not installed" for name in _LIBRARIES},
+        **{name: _version(name) for name in _LIBRARIES},
         "libsndfile": soundfile.__libsndfile_version__,
     }
 
@@ -208,21 +211,34 @@ def _models() -> dict[str, tuple[str, bool]]:
 
 
 def _extras() -> dict[str, str]:
-    found = {}
-    for extra, package in _EXTRAS.items():
-        installed = _version(package)
-        missing = f"not installed: pip install 'softloc[{extra}]'"
-        found[extra] = missing if installed is None else f"{package} {installed}"
-    return found
+    """Tell the packages of each optional extra, or how to install what is missing."""
+    packages: dict[str, list[str]] = {}
+    for requirement in _requirements():
+        if found := _EXTRA.match(requirement):
+            packages.setdefault(found["extra"], []).append(found["package"])
+    return {extra: _describe_extra(extra, names) for extra, names in sorted(packages.items())}
 
 
-def _version(package: str) -> str | None:
-    from importlib.metadata import PackageNotFoundError, version
+def _requirements() -> list[str]:
+    from importlib.metadata import PackageNotFoundError, requires
 
     try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+        return requires("softloc") or []
+    except PackageNotFoundError:  # a checkout that is run where it lies
+        return []
+
+
+def _describe_extra(extra: str, packages: Sequence[str]) -> str:
+    versions = {package: _version(package) for package in packages}
+    if _MISSING in versions.values():
+        missing = " and ".join(name for name, found in versions.items() if found == _MISSING)
+        return f"{missing} {_MISSING}: pip install 'softloc[{extra}]'"
+    return ", ".join(f"{name} {found}" for name, found in versions.items())
+
+
+def _version(package: str) -> str:
+    found = installed_version(package)
+    return _MISSING if found == UNKNOWN else found
 
 
 def _print_json(document: Mapping[str, object]) -> None:

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 import typer
 
 from softloc import evaluation
-from softloc.errors import SettingsError
+from softloc.errors import SettingsError, escaped
 from softloc.evaluation.settings import BootstrapSettings, EvaluationSettings
 from softloc.files import write_text_atomic
-from softloc.formats import corpus_sha256, read_corpus
+from softloc.formats import corpus_files, corpus_sha256, read_corpus
 from softloc.vocabulary import nearest_hint
 from softloc_cli import __version__
 from softloc_cli.console import ExitCode, progress, report, report_skipped, shorten, user_errors
 from softloc_cli.durations import Outside, durations_s
+from softloc_cli.inputs import STANDARD_STREAM
 from softloc_cli.report_files import write_evaluation_checks
 from softloc_cli.report_options import NO_CHECKS, CheckOptions, Html, Sonify
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _DEFAULTS = EvaluationSettings()
 _DRAWS = BootstrapSettings()
-_STDOUT = Path("-")
 # F of exactly 0.8 may come out as 0.7999999999999999.
 _ROUNDING = 1e-12
 _SUM_METRICS = {"P": "precision", "R": "recall", "F": "f_measure"}
@@ -190,6 +190,9 @@ def evaluate(
             if not evaluations:  # what the first shows holds for all, and is said before scoring
                 several = len(paths) > 1 or len(pairing.references) > 1
                 checks = CheckOptions(html, sonify, several)
+                _check_outputs([*outputs, *checks.named_files()])
+                outputs += checks.named_files()
+                _refuse_overwriting(outputs, corpus)
                 if audio is not None:
                     ends_s = durations_s(pairing.references, audio, outside=outside)
             evaluations[name] = _score(pairing, path, settings, ends_s)
@@ -228,11 +231,12 @@ def evaluate(
 
 
 def _check_outputs(paths: Sequence[Path]) -> None:
-    (path, times), *_ = Counter(paths).most_common(1) or [(_STDOUT, 0)]
-    if times > 1:
-        raise SettingsError(
-            f"--json, --csv and --tex cannot share {path}: give each a file of its own"
-        )
+    taken: set[Path] = set()
+    for path in paths:
+        place = path if path == STANDARD_STREAM else path.resolve()
+        if place in taken:
+            raise SettingsError(f"two results cannot share {path}: give each a file of its own")
+        taken.add(place)
 
 
 def _name_estimates(texts: Sequence[str]) -> dict[str, Path]:
@@ -260,11 +264,9 @@ def _split_name(text: str) -> tuple[str | None, str]:
 
 def _refuse_overwriting(outputs: Sequence[Path], corpus: Corpus) -> None:
     """Refuse to write over the labels that are read."""
-    names = corpus.recordings if corpus.kind == "folder" else [corpus.path.name]
-    folder = corpus.root.resolve()
+    inputs = set(corpus_files(corpus)) if outputs else set()
     for path in outputs:
-        resolved = path.resolve()
-        if resolved.is_relative_to(folder) and resolved.relative_to(folder).as_posix() in names:
+        if path.resolve() in inputs:
             raise SettingsError(f"{path}: is an input, it would be overwritten")
 
 
@@ -308,10 +310,10 @@ def _write(
 ) -> None:
     renderers = {json_path: _render_json, csv_path: _render_csv, tex_path: _render_tex}
     contents = {path: render(results) for path, render in renderers.items() if path is not None}
-    printed = contents.pop(_STDOUT, None)
-    typer.echo(_render_tables(results) if printed is None else printed, nl=False)
-    for path, content in contents.items():
+    printed = contents.pop(STANDARD_STREAM, None)
+    for path, content in contents.items():  # first: whoever reads standard output may stop early
         write_text_atomic(path, content)
+    typer.echo(escaped(_render_tables(results)) if printed is None else printed, nl=False)
 
 
 def _render_tables(results: _Results) -> str:

@@ -20,7 +20,9 @@ from typing import BinaryIO
 
 from softloc.errors import SettingsError
 
-STANDARD_STREAM = Path("-")
+#: What stands for standard input or output.
+DASH = "-"
+STANDARD_STREAM = Path(DASH)
 
 _READ_BYTES = 1 << 16
 #: No path is longer, and no list of recordings goes on for so long without one.
@@ -51,13 +53,13 @@ class Item:
 def as_path(name: str) -> Path:
     """Path of a name as the user wrote it; ``./-`` is a file, ``-`` alone a standard stream."""
     path = Path(name)
-    return Path.cwd() / path if path == STANDARD_STREAM and name != "-" else path
+    return Path.cwd() / path if path == STANDARD_STREAM and name != DASH else path
 
 
 def is_alone(names: Iterable[str]) -> bool:
     """Whether these inputs are one recording by name: no folder, no pattern, no other."""
     names = list(names)
-    return len(names) == 1 and not as_path(names[0]).is_dir() and not _is_pattern(names[0])
+    return len(names) == 1 and not _is_folder(as_path(names[0])) and not _is_pattern(names[0])
 
 
 def find_items(names: Iterable[str], *, recursive: bool) -> Iterator[Item]:
@@ -152,7 +154,16 @@ def _below_here(path: Path) -> Path:
 
 
 def _is_pattern(name: str) -> bool:
-    return glob.has_magic(name) and not Path(name).exists()
+    return glob.has_magic(name) and not exists(Path(name))
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; what is too long for a name is neither."""
+    return os.path.exists(path)  # noqa: PTH110 - Path's raises for such a name
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - as above
 
 
 def _matches(pattern: str, *, recursive: bool) -> Iterator[Item]:
@@ -179,7 +190,7 @@ def _fixed_folder(pattern: str) -> Path:
 
 
 def _expand(path: Path, place: Path, *, recursive: bool) -> Iterator[Item]:
-    if not path.is_dir():
+    if not _is_folder(path):
         yield Item(path, place)
         return
     found = False

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from softloc.errors import OutputError
+from softloc.errors import OutputError, SettingsError
 from softloc_cli.console import ExitCode, report, report_table
 from softloc_cli.outputs import Job
 from softloc_cli.recordings import Outcome
@@ -27,6 +27,8 @@ class JobLog:
 
     Raises
     ------
+    SettingsError
+        If it is a file that is no log.
     OutputError
         If it cannot be opened, or later written.
     """
@@ -36,6 +38,7 @@ class JobLog:
         self._handle: int | None = None
         if path is not None:
             with self._errors():
+                _refuse_other_files(path)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
                 if not _ends_whole(path):
@@ -61,6 +64,14 @@ class JobLog:
             yield
         except OSError as error:
             raise OutputError(f"cannot write {self._path}: {error.strerror or error}") from error
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Refuse to append to what is no log, such as the model: it would be damaged."""
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(1) not in (b"", b"{"):
+                raise SettingsError(f"--log-json {path}: is a file already, and no log of softloc")
 
 
 def _ends_whole(path: Path) -> bool:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from softloc.errors import SettingsError, SoftLocError
+from softloc.errors import SettingsError, SoftLocError, escaped
+from softloc.files import to_json
 from softloc_cli.console import EXIT_CODES_HELP, ExitCode, report, user_errors
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def show(
         checkpoint = load_checkpoint(model)
         facts = {**_file_facts(model), **_model_facts(checkpoint)}
         if as_json:
-            typer.echo(json.dumps(facts, indent=2))
+            typer.echo(to_json(facts, indent=2))
             return
         for name, value in _flatten(facts):
             typer.echo(f"{name}\t{value}")
@@ -194,4 +195,4 @@ def _flatten(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             records = {str(number): record for number, record in enumerate(value, 1)}
             yield from _flatten(records, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value)
+            yield f"{prefix}{name}", escaped(value) if isinstance(value, str) else to_json(value)

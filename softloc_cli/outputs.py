@@ -22,7 +22,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from softloc.errors import SettingsError
 from softloc.formats import FORMATS, WRITABLE, format_named, format_of_path
 from softloc.vocabulary import nearest_hint
-from softloc_cli.inputs import STANDARD_STREAM, Item, as_path
+from softloc_cli.inputs import DASH, STANDARD_STREAM, Item, as_path, exists
 from softloc_cli.report_options import NO_CHECKS, CheckOptions
 
 MIDI = "midi"
@@ -56,8 +56,8 @@ class Target:
     is_named: bool = False
 
     def exists(self) -> bool:
-        """Whether there is such a file; a name that cannot be one, as it is too long, is none."""
-        return os.path.exists(self.path)  # noqa: PTH110 - Path's raises for such a name
+        """Whether there is such a file."""
+        return exists(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,7 @@ def choose_naming(
     if path is None and from_stdin:
         if not alone:
             raise SettingsError("a recording from standard input among others needs -o FOLDER")
-        path, output = STANDARD_STREAM, "-"
+        path, output = STANDARD_STREAM, DASH
     if output is not None and path is not None and names_file(output, alone=alone):
         if not alone:
             if path == STANDARD_STREAM:
@@ -243,7 +243,7 @@ def choose_naming(
             )
         if pattern is not None:
             raise SettingsError(f"-o {output} and --name both name the result")
-        return Naming((_single_format(path, formats),), file=path)
+        return Naming((single_format(output, formats),), file=path)
     if path is not None and path.exists() and not path.is_dir():
         raise SettingsError(f"-o {output}: several results need a folder, this is a file")
     if pattern is None:
@@ -285,24 +285,40 @@ def names_file(output: str, *, alone: bool) -> bool:
 def fitting_format(output: str, formats: tuple[str, ...]) -> tuple[str, ...]:
     """Keep the formats if the file that ``-o`` names can have them, else none."""
     try:
-        _single_format(as_path(output), formats)
+        single_format(output, formats)
     except SettingsError:
         return ()
     return formats
 
 
-def _single_format(path: Path, formats: tuple[str, ...]) -> str:
-    if len(formats) > 1:
-        raise SettingsError(f"-o {path} names one file, -f {','.join(formats)} asks for several")
+def single_format(output: str, formats: tuple[str, ...]) -> str:
+    """Name the format of a single file, or of standard output.
+
+    Parameters
+    ----------
+    output : str
+        What ``-o`` says.
+    formats : tuple of str
+        As from `parse_formats`.
+
+    Raises
+    ------
+    SettingsError
+        If several are asked for, or another than its suffix means, or its suffix means none.
+    """
+    path = as_path(output)
     if path == STANDARD_STREAM:
         return _for_standard_output(formats)
+    if len(formats) > 1:
+        raise SettingsError(f"{output} is one file, -f asks for several: {', '.join(formats)}")
     meant = format_of_path(path)
     chosen = formats[0] if formats else meant
-    if formats and meant not in (None, chosen) and (chosen, meant) != ("audacity", "tsv"):
-        raise SettingsError(f"-o {path}: its suffix means {meant}, -f asks for {chosen}")
     if chosen is None:
         suffixes = ", ".join(dict.fromkeys(FORMATS[name].suffix for name in WRITABLE))
-        raise SettingsError(f"-o {path}: no format has the suffix {path.suffix}; use {suffixes}")
+        raise SettingsError(f"{output}: no format has the suffix {path.suffix}; use {suffixes}")
+    # Some formats share a suffix, which by itself means one of them.
+    if meant not in (None, chosen) and path.suffix.lower() != FORMATS[chosen].suffix:
+        raise SettingsError(f"{output}: its suffix means {meant}, -f asks for {chosen}")
     return chosen
 
 

@@ -14,6 +14,7 @@ from softloc.events import Corpus
 from softloc.files import write_bytes_atomic
 from softloc.formats import (
     FileForm,
+    corpus_files,
     corpus_sha256,
     format_of_path,
     read_corpus_and_forms,
@@ -133,6 +134,10 @@ def _check_output(corpus: Corpus, out: Path, overwrite: bool) -> None:
     source, target = corpus.path.resolve(), out.resolve()
     if target == source or (corpus.kind == "folder" and target.is_relative_to(source)):
         raise SettingsError(f"{out} is the input itself: the true labels would be lost")
+    sources = set(corpus_files(corpus))
+    for path in _targets(corpus, out):
+        if path.resolve() in sources:
+            raise SettingsError(f"{path} leads to an input: the true labels would be lost")
     if corpus.kind == "folder":
         existing = [name for name in corpus.recordings if (out / name).exists()]
         if existing and not overwrite:
@@ -145,6 +150,10 @@ def _check_output(corpus: Corpus, out: Path, overwrite: bool) -> None:
         raise SettingsError(f"{out} is a folder, but {corpus.path} is a file")
     elif corpus.kind == "table" and format_of_path(out) != "csv":
         raise SettingsError(f"{out}: the labels of a corpus are written as .csv")
+
+
+def _targets(corpus: Corpus, out: Path) -> list[Path]:
+    return [out / name for name in corpus.recordings] if corpus.kind == "folder" else [out]
 
 
 def _write(corpus: Corpus, forms: Mapping[str, FileForm], out: Path, comment: str) -> None:

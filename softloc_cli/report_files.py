@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
@@ -41,10 +42,10 @@ def write_transcription_checks(
 
     if files.html is not None:
         name = readable_name(recording) if isinstance(recording, Path) else "standard input"
-        media = read_media(recording)
+        media = read_media(recording, warn=False)  # it has been complained about
         write_report(files.html, name, list_events(onsets), media, details=details)
     if files.sonified is not None:
-        write_sonification(files.sonified, recording, onsets)
+        write_sonification(files.sonified, recording, onsets, warn=False)
 
 
 def write_evaluation_checks(
@@ -147,7 +148,12 @@ def _write_estimate(
             )
             entries.append(IndexEntry(name, f"{places[name]}.html", comparison.summarise()))
         if files.sonified is not None and source is not None:
-            n_outside = write_sonification(files.sonified, source, pairing.estimates.get(name, ()))
+            n_outside = write_sonification(
+                files.sonified,
+                source,
+                pairing.estimates.get(name, ()),
+                warn=files.html is None,
+            )
             if n_outside:
                 report(f"{source}: {n_outside} events lie outside the recording: no click")
     if options.html is not None and options.several:
@@ -182,8 +188,10 @@ def _places_of(names: Iterable[str]) -> dict[str, PurePosixPath]:
     for name in names:
         parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
         path = PurePosixPath(*parts) if parts else PurePosixPath("recording")
-        # song.wav and song.flac keep their suffixes.
-        place = path if path.with_suffix("") in taken else path.with_suffix("")
+        # song.wav and song.flac keep their suffixes, ../song.wav and /song.wav get numbers.
+        numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+        candidates = itertools.chain((path.with_suffix(""), path), numbered)
+        place = next(candidate for candidate in candidates if candidate not in taken)
         places[name] = place
         taken.add(place)
     return places

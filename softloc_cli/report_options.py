@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from softloc.errors import SettingsError
+from softloc_cli.inputs import DASH
 
 Html = Annotated[
     str | None,
@@ -38,7 +39,6 @@ Sonify = Annotated[
     ),
 ]
 
-_STANDARD_STREAM = "-"
 _SUFFIXES = {"--html": (".html", ".htm"), "--sonify": (".wav", ".flac")}
 
 
@@ -86,7 +86,7 @@ class CheckOptions:
             load_chart_library()  # what is missing shall be said before hours of work
 
     def _check(self, option: str, text: str) -> None:
-        if text == _STANDARD_STREAM:
+        if text == DASH:
             raise SettingsError(f"{option} needs a file or a folder, not standard output")
         path = Path(text)
         fits = path.suffix.lower() in _SUFFIXES[option]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -331,10 +332,12 @@ def _work_folder(output: Path) -> Iterator[Path]:
         If another process is training this model.
     """
     prefix = f".{output.stem}-"
+    # The whole name: that of another model may begin alike.
+    ours = re.compile(re.escape(prefix) + "[a-z0-9_]{8}" + re.escape(_CACHE_SUFFIX))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         for left in list(output.parent.iterdir()):
-            if left.name.startswith(prefix) and left.name.endswith(_CACHE_SUFFIX):
+            if ours.fullmatch(left.name):
                 _remove_abandoned(left, output)
         folder = Path(tempfile.mkdtemp(_CACHE_SUFFIX, prefix, output.parent))
         lock = lock_folder(folder)

@@ -193,6 +193,7 @@ Threads = Annotated[
     int,
     typer.Option(
         min=0,
+        max=1024,
         help="Threads to compute with, in each process; 0 lets torch choose.",
         rich_help_panel=_COMPUTING,
     ),

@@ -21,7 +21,7 @@ from softloc.vocabulary import parse_note_map
 from softloc_cli.batches import Batch, Existing, parse_shard
 from softloc_cli.config import is_given, prefer_given, use_settings
 from softloc_cli.console import draws_bar, progress, user_errors
-from softloc_cli.inputs import Item, as_path, find_items, find_listed, is_alone
+from softloc_cli.inputs import DASH, Item, as_path, find_items, find_listed, is_alone
 from softloc_cli.job_log import JobLog, Tally
 from softloc_cli.outputs import (
     Job,
@@ -44,8 +44,6 @@ from softloc_cli.workers import Death, Workers, count_workers, run_here
 
 if TYPE_CHECKING:
     from softloc_cli.cluster import Cluster
-
-_DASH = "-"
 
 
 def transcribe(
@@ -215,7 +213,7 @@ def transcribe(
             pattern,
             written_classes(recipe) if pattern and "{class}" in pattern else (),
             alone=alone,
-            from_stdin=_DASH in names,
+            from_stdin=DASH in names,
         )
         naming = replace(naming, checks=CheckOptions(html, sonify, several=not alone))
         recipe = replace(recipe, formats=naming.formats)
@@ -235,7 +233,7 @@ def transcribe(
             tally = Tally(log, quiet=quiet, verbose=verbose, has_bar=has_bar)
             stack.callback(tally.summarise)
             # Workers have no standard input.
-            n_workers = 1 if _DASH in names else min(n_workers, batch.n_jobs)
+            n_workers = 1 if DASH in names else min(n_workers, batch.n_jobs)
             _run(batch, recipe, cluster or n_workers, tally)
         code = tally.exit_code(strict=strict)
         if code:
@@ -245,7 +243,7 @@ def transcribe(
 def _check_inputs(names: list[str], files_from: str | None) -> list[str]:
     if not names and files_from is None:
         raise SettingsError("no recording is given: name files, folders, or - for standard input")
-    if files_from == _DASH and _DASH in names:
+    if files_from == DASH and DASH in names:
         raise SettingsError("standard input holds a recording or a list of them, not both")
     return names
 
@@ -260,7 +258,7 @@ def _what_of_existing(*, overwrite: bool, skip: bool) -> Existing:
 
 def _find(names: list[str], files_from: str | None, *, recursive: bool) -> Iterator[Item]:
     yield from find_items(names, recursive=recursive)
-    if files_from == _DASH:
+    if files_from == DASH:
         yield from find_listed(sys.stdin.buffer, recursive=recursive)
     elif files_from is not None:
         path = as_path(files_from)
@@ -283,7 +281,7 @@ def _bar(
 
 
 def _check_cluster(names: list[str], output: str | None, *, has_jobs: bool) -> None:
-    if _DASH in (*names, output):
+    if DASH in (*names, output):
         raise SettingsError("--scheduler: workers elsewhere have no standard input and output")
     if has_jobs:
         raise SettingsError("--jobs and --scheduler contradict each other: a cluster has its own")

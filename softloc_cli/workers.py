@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import time
@@ -243,7 +244,7 @@ def count_workers(wanted: str) -> int:
         # Heeds affinity and the limits of containers, which os.cpu_count does not.
         n_cores: int = joblib.cpu_count()
         return max(1, min(n_cores, available_bytes() // WORKER_BYTES))
-    if not wanted.isascii() or not wanted.isdigit() or int(wanted) < 1:
+    if not re.fullmatch("[0-9]{1,5}", wanted) or int(wanted) < 1:
         raise SettingsError(f"-j {wanted}: give a number of worker processes, or auto")
     return int(wanted)
 
@@ -264,12 +265,22 @@ def available_bytes(root: Path = Path("/")) -> int:
     group = root / "sys/fs/cgroup"
     with contextlib.suppress(OSError, ValueError):  # "max" is no limit
         limit = int((group / "memory.max").read_text(encoding="ascii"))
-        limits.append(limit - int((group / "memory.current").read_text(encoding="ascii")))
+        used = int((group / "memory.current").read_text(encoding="ascii"))
+        limits.append(limit - used + _reclaimable_bytes(group))
     if limits:
         return max(0, min(limits))
     with contextlib.suppress(AttributeError, OSError, ValueError):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     return 4 * WORKER_BYTES
+
+
+def _reclaimable_bytes(group: Path) -> int:
+    """Count what a control group has in use only because files were read."""
+    with contextlib.suppress(OSError, ValueError):
+        lines = (group / "memory.stat").read_text(encoding="ascii").splitlines()
+        counts = dict(line.split() for line in lines)
+        return int(counts.get("inactive_file", 0))
+    return 0
 
 
 def _serve(connection: Connection, open_session: Callable[[], Session[Any, Any]]) -> None:

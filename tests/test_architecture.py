@@ -14,7 +14,7 @@ LIBRARY = ROOT / "models" / "softloc"
 COMMANDS = ROOT / "softloc_cli"
 
 LAYERS = (
-    {"errors", "timebase", "files", "history", "note_maps", "interrupts"},
+    {"errors", "timebase", "files", "history", "note_maps", "interrupts", "versions"},
     {"events", "vocabulary", "network", "loss", "decoders", "processes", "curves"},
     {"formats", "perturb", "evaluation", "audio", "losses"},
     {"features", "decoding", "velocity", "audio_store", "rendering", "diagnosis", "report"},
@@ -32,6 +32,7 @@ ALLOWED = {
     ("timebase", "errors"),
     ("files", "errors"),
     ("note_maps", "errors"),
+    ("note_maps", "files"),
     ("batches", "datasets"),
     ("model_files", "model_weights"),
 }

@@ -130,6 +130,7 @@ def test_arrays_are_checked() -> None:
         (np.zeros(4, dtype=bool), RATE_HZ, "not bool"),
         (np.array([0.0, 1e20]), RATE_HZ, "sample 1 is"),
         (np.zeros(0), RATE_HZ, "no samples"),
+        (np.zeros((5, 0)), RATE_HZ, "no samples"),
         (np.array([np.inf]), RATE_HZ, "sample 0"),
         (np.zeros(4), 1, "1 Hz"),
     ):

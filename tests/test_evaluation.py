@@ -289,6 +289,9 @@ def test_bad_choices_are_refused(choice: str, message: str) -> None:
 
 @pytest.mark.parametrize("windows_s", [(), (0.05, 0.0), (float("nan"),)])
 def test_bad_tolerances_are_refused(windows_s: tuple[float, ...]) -> None:
+    for odd in ({"windows_s": (float("inf"),)}, {"merge_s": float("inf")}, {"combine_s": 1e18}):
+        with pytest.raises(SettingsError):
+            EvaluationSettings(**odd)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="tolerances must be positive"):
         EvaluationSettings(windows_s=windows_s)
 

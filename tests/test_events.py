@@ -15,6 +15,8 @@ from softloc.events import Onset, recording_stem, sort_onsets
     [
         ({"time_s": math.nan}, "finite number, not nan"),
         ({"time_s": math.inf}, "finite number, not inf"),
+        ({"time_s": 1e300}, "beyond all recordings"),
+        ({"time_s": -9.3e12}, "beyond all recordings"),
         ({"label": ""}, "has no label"),
         ({"midi_note": 128}, "0-127, not 128"),
         ({"velocity": 0}, "1-127, not 0"),

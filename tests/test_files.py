@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import os
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from softloc.files import (
     remove_abandoned,
     remove_unfinished,
     sha256_of_files,
+    to_json,
     unfinished_as,
     write_text_atomic,
 )
@@ -271,3 +274,20 @@ def test_file_that_vanishes_before_it_is_locked_is_made_again(
     write_text_atomic(tmp_path / "a.csv", "new")
     assert len(made) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_permissions_of_an_old_file_stay(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    for mode in (0o600, 0o640, 0o755):
+        path.touch()
+        path.chmod(mode)
+        write_text_atomic(path, "new")
+        assert path.stat().st_mode & 0o777 == mode
+        path.unlink()
+
+
+def test_json_has_no_infinities() -> None:
+    value = {"a": (math.inf, -math.inf, math.nan), "b": [{"c": 1.5}], "d": None, "e": True}
+    assert json.loads(to_json(value), parse_constant=pytest.fail) == {
+        "a": ["inf", "-inf", None], "b": [{"c": 1.5}], "d": None, "e": True
+    }  # fmt: skip

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -208,8 +209,30 @@ DAMAGE = {
     "another network": {"network": {"output.bias": torch.zeros(1_000)}},
     "no optimizer": {"optimizer": []},
     "a filterbank of another size": {"filterbank": torch.zeros(3, 3)},
+    "a filterbank that could be repeated": {"filterbank": torch.zeros(1)},
     "velocities that are none": {"velocity": {"weight": torch.zeros(2)}},
+    "losses as text": {"losses": "abc"},
+    "losses that are no list": {"losses": 3},
+    "a curve that is none": {"curve": 7},
+    "a curve of words": {"curve": [{"step": "x"}]},
+    "no best row": {"best_row": [1]},
+    "a best row of words": {"best_row": {"step": "x"}},
+    "best weights that are none": {"best": "x"},
+    "best weights of another network": {"best": {"a": torch.zeros(1)}},
 }
+
+
+def damaged_optimizers(sound: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """States of an optimiser that it would take, and fail with in its next step."""
+    (group,) = sound["param_groups"]
+    first = next(iter(sound["state"]))
+    moments = {**sound["state"][first], "exp_avg": torch.zeros(3)}
+    return {
+        "betas as text": {**sound, "param_groups": [{**group, "betas": "x"}]},
+        "eps as text": {**sound, "param_groups": [{**group, "eps": "x"}]},
+        "moments of another shape": {**sound, "state": {**sound["state"], first: moments}},
+        "moments as text": {**sound, "state": "x"},
+    }
 
 
 def test_a_damaged_state_is_refused_in_a_sentence(
@@ -223,6 +246,11 @@ def test_a_damaged_state_is_refused_in_a_sentence(
         with pytest.raises(CheckpointError, match="the saved training is damaged") as caught:
             train(datasets, tmp_path, OFTEN, resume=True)
         assert len(str(caught.value).splitlines()) == 1, name
+    for name, optimizer in damaged_optimizers(sound["optimizer"]).items():
+        save_training_state(path, {**sound, "optimizer": optimizer})
+        with pytest.raises(CheckpointError, match="the saved training is damaged"):
+            train(datasets, tmp_path, OFTEN, resume=True)
+        assert path.exists(), name
     save_training_state(path, {k: v for k, v in sound.items() if k != "best"})
     with pytest.raises(CheckpointError, match="'best'"):
         train(datasets, tmp_path, OFTEN, resume=True)

@@ -104,13 +104,12 @@ def make_waveform(samples: ArrayLike, sample_rate_hz: int) -> Waveform:
         raise AudioError(
             f"audio needs shape (samples,) or (samples, channels), not {array.shape}{hint}"
         )
+    if not array.size:
+        raise AudioError("the array holds no samples")
     array = _to_floating(array)
     if not MIN_SAMPLE_RATE_HZ <= sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
         raise AudioError(_bad_rate("the array", sample_rate_hz))
-    mono = mix_to_mono(array, 0, "the array", sample_rate_hz)
-    if not len(mono):
-        raise AudioError("the array holds no samples")
-    return Waveform(mono, sample_rate_hz)
+    return Waveform(mix_to_mono(array, 0, "the array", sample_rate_hz), sample_rate_hz)
 
 
 def read_audio(source: AudioSource, sample_rate_hz: int) -> Waveform:

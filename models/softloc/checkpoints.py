@@ -165,6 +165,8 @@ def load_training_state(path: Path) -> dict[str, Any]:
     CheckpointError
         If it is missing or damaged.
     """
+    if path.exists() and not path.is_file():  # a pipe or a device, which may have no end
+        raise CheckpointError(f"{path}: is no file, so not the state of a training")
     try:
         _refuse_compressed(path)
         with warnings.catch_warnings():

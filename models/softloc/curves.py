@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from softloc.errors import SettingsError
-from softloc.files import atomic_path, write_text_atomic
+from softloc.files import atomic_path, to_json, write_text_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,11 +36,7 @@ def write_curve(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     OutputError
         If it cannot be written.
     """
-    lines = [
-        json.dumps({name: value if math.isfinite(value) else None for name, value in row.items()})
-        for row in rows
-    ]
-    write_text_atomic(path, "".join(f"{line}\n" for line in lines))
+    write_text_atomic(path, "".join(f"{to_json(row)}\n" for row in rows))
 
 
 def read_curve(path: Path) -> list[Row]:

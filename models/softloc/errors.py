@@ -9,17 +9,21 @@ _MAX_LINE_CHARACTERS = 2_000
 
 
 def printable(text: str) -> str:
-    """Text with control characters, which files may bring along, as escapes; line ends stay.
+    """Text with control characters as escapes, and without most of very long lines.
 
-    A terminal would obey them, and some would make two lines of a sentence. Lines that quote
-    thousands of characters are cut.
+    Some characters would make two lines of a sentence; a file may bring thousands of them along.
     """
-    lines = "".join(
+    longest = _MAX_LINE_CHARACTERS
+    lines = escaped(text).split("\n")
+    return "\n".join(line if len(line) <= longest else f"{line[: longest - 1]}…" for line in lines)
+
+
+def escaped(text: str) -> str:
+    """Text with control characters, which a terminal would obey, as escapes; line ends stay."""
+    return "".join(
         character if character.isprintable() or character == "\n" else ascii(character)[1:-1]
         for character in text
-    ).split("\n")
-    longest = _MAX_LINE_CHARACTERS
-    return "\n".join(line if len(line) <= longest else f"{line[: longest - 1]}…" for line in lines)
+    )
 
 
 class SoftLocError(Exception):

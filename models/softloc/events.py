@@ -21,6 +21,9 @@ from typing import Literal
 
 from softloc.errors import AnnotationError
 
+#: Thirty years: no recording is longer, and whole microseconds are exact up to here.
+MAX_TIME_S = 1e9
+
 
 @dataclass(frozen=True, slots=True)
 class Onset:
@@ -61,9 +64,13 @@ class Onset:
     softness_ms: float | None = None
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.time_s):
+        if not -MAX_TIME_S <= self.time_s <= MAX_TIME_S:  # NaN is neither
+            if not math.isfinite(self.time_s):
+                raise AnnotationError(
+                    f"the time of an event must be a finite number, not {self.time_s}"
+                )
             raise AnnotationError(
-                f"the time of an event must be a finite number, not {self.time_s}"
+                f"{self.time_s:g} s is beyond all recordings: a time is at most {MAX_TIME_S:g} s"
             )
         if not self.label:
             raise AnnotationError(f"the event at {self.time_s:.6f} s has no label")

@@ -13,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import json
+import math
 import os
 import platform
 import re
@@ -20,7 +22,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -32,6 +34,8 @@ _owner: ContextVar[str | None] = ContextVar("_owner", default=None)
 _MACHINE = hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
 _TEMPORARY = re.compile(r"\.softloc-.+-(?P<machine>[0-9a-f]{8})-[a-z0-9_]{8}(\..*)?", re.DOTALL)
 
+_MOST_SETTINGS_BYTES = 1 << 20
+
 #: What another machine has not touched for so long is not being written.
 _FORGOTTEN_S = 86_400.0
 
@@ -42,7 +46,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The old file stays untouched until the new one is complete and on disk. On any exception,
     Ctrl-C included, the temporary file is removed. A symbolic link stays one: the file that it
-    points to is replaced. Devices and pipes, such as ``/dev/stdout``, are written to directly.
+    points to is replaced. The permissions of an old file stay. Devices and pipes, such as
+    ``/dev/stdout``, are written to directly.
 
     Parameters
     ----------
@@ -70,7 +75,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with _temporary_file(target.parent, path.suffix) as temporary:
             yield temporary
             _flush_to_disk(temporary)
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(_mode_for(target))
             temporary.replace(target)
 
 
@@ -205,14 +210,49 @@ def lock_folder(folder: Path) -> int | None:
 
 
 def write_text_atomic(path: Path, text: str) -> None:
-    """Write UTF-8 text with Unix line ends, all or nothing (see `atomic_path`)."""
-    write_bytes_atomic(path, text.encode())
+    """Write UTF-8 text with Unix line ends, all or nothing (see `atomic_path`).
+
+    What is no UTF-8 in the name of a file, and so in the text, stands there as an escape.
+    """
+    write_bytes_atomic(path, text.encode(errors="backslashreplace"))
 
 
 def write_bytes_atomic(path: Path, content: bytes) -> None:
     """Write bytes, all or nothing (see `atomic_path`)."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+def to_json(value: object, *, indent: int | None = None) -> str:
+    """Text of a value as JSON; infinity and NaN, which it lacks, become ``"inf"`` and null."""
+    return json.dumps(_without_odd_numbers(value), indent=indent, allow_nan=False)
+
+
+def _without_odd_numbers(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {name: _without_odd_numbers(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_odd_numbers(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+def read_settings_file(path: Path) -> str:
+    """Read a small text file, UTF-8, that a user wrote by hand.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it is no UTF-8 text, or larger than any file of settings: a device may have no end.
+    """
+    with path.open("rb") as file:
+        content = file.read(_MOST_SETTINGS_BYTES + 1)
+    if len(content) > _MOST_SETTINGS_BYTES:
+        raise ValueError(f"larger than {_MOST_SETTINGS_BYTES >> 20} MiB")
+    return content.decode("utf-8-sig")
 
 
 def readable_name(path: Path) -> str:
@@ -252,7 +292,7 @@ def sha256_of_files(root: Path, names: Iterable[str]) -> str:
     if len(digests) == 1:
         return next(iter(digests.values()))
     listing = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
-    return hashlib.sha256(listing.encode()).hexdigest()
+    return hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()
 
 
 @contextlib.contextmanager
@@ -284,8 +324,16 @@ def _flush_to_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def _mode_for(target: Path) -> int:
+    """Permissions that the old file has, or that a new one gets; mkstemp made it private."""
+    try:
+        return stat.S_IMODE(target.stat().st_mode) & 0o777
+    except FileNotFoundError:
+        return 0o666 & ~_umask()
+
+
 def _umask() -> int:
-    # The mask can only be read by setting it; mkstemp made the file private, which is not wanted.
+    # It can only be read by setting it.
     mask = os.umask(0)
     os.umask(mask)
     return mask

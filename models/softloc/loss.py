@@ -39,7 +39,7 @@ _KERNEL_REACH = 9.0
 _SMALLEST_AGREEMENT = 1e-6
 
 # Log-odds beyond it count as it: sums of them must not overflow in single precision.
-_LARGEST_ODDS = 1e30
+_LARGEST_ODDS = 2.0**100  # some 1e30, and the same in every precision
 # Up to it sums of log-odds may cancel without harm, and are taken the fast way.
 _ORDINARY_ODDS = 100.0
 # The tilted mean may miss the count by this share of a standard deviation.
@@ -223,7 +223,7 @@ def count_nll(
     ----------
     logits : Tensor [shape=(batch, classes, frames)]
         Log-odds of an event in each frame, or probabilities: see ``inputs``. Log-odds beyond
-        ±1e30, infinite ones included, count as ±1e30, and their gradient is 0.
+        ±2**100, infinite ones included, count as that, and their gradient is 0.
     counts : Tensor [shape=(batch, classes)]
         Whole numbers from 0 to the number of frames inside the mask.
     mask : Tensor of bool, broadcastable to (batch, classes, frames), optional

@@ -34,7 +34,7 @@ from safetensors.numpy import save as save_tensors
 
 from softloc.errors import CheckpointError, SettingsError
 from softloc.features import FeatureSettings
-from softloc.files import file_sha256, write_bytes_atomic
+from softloc.files import file_sha256, to_json, write_bytes_atomic
 from softloc.model_weights import MAX_MEMBERS, check_tensors, member_parts
 from softloc.network import ConvStage, NetworkSettings
 from softloc.velocity import VelocityReadOut
@@ -208,15 +208,29 @@ def write_model(path: Path, model: ModelFile) -> None:
     OutputError
         If it cannot be written.
     """
-    header = {
-        "softloc_format": model.settings.format_version,
-        **dataclasses.asdict(model.settings),
-        "record": dict(model.record),
-    }
-    metadata = {METADATA_KEY: json.dumps(header)}
+    header = {**_header(model.settings), "record": dict(model.record)}
+    metadata = {METADATA_KEY: to_json(header)}
     tensors = {name: np.asarray(tensor, order="C") for name, tensor in model.tensors.items()}
     # Through memory: on a full disk the libraries' own writers raise what tells nobody why.
     write_bytes_atomic(path, save_tensors(tensors, metadata=metadata))
+
+
+def require_readable(settings: ModelSettings) -> None:
+    """Refuse settings of which a model file could be written, but not read again.
+
+    Raises
+    ------
+    SettingsError
+        If there are any.
+    """
+    try:
+        _parse_settings(json.loads(to_json(_header(settings))))
+    except ValueError as error:
+        raise SettingsError(f"no model file could hold this: {error}") from error
+
+
+def _header(settings: ModelSettings) -> dict[str, Any]:
+    return {"softloc_format": settings.format_version, **dataclasses.asdict(settings)}
 
 
 @contextlib.contextmanager
@@ -355,7 +369,7 @@ def _parse_settings(header: Mapping[str, Any]) -> ModelSettings:
         network=_checked(NetworkSettings, network),
         classes=tuple(header["classes"]),
         midi_notes=tuple(header["midi_notes"]),
-        softness_ms=_in_bounds("softness_ms", header["softness_ms"]),
+        softness_ms=_softness_ms(header["softness_ms"]),
         event_mass=_in_bounds("event_mass", header["event_mass"]),
         n_members=_whole("n_members", header.get("n_members", 1)),
     )
@@ -398,6 +412,11 @@ def _whole(name: str, value: Any) -> int:
         raise ValueError(f"{name} is {value!r}, not a whole number")
     _in_bounds(name, value)
     return value
+
+
+def _softness_ms(value: Any) -> float:
+    # JSON has no infinity; earlier versions wrote it all the same.
+    return _in_bounds("softness_ms", math.inf if value == "inf" else value)
 
 
 def _in_bounds(name: str, value: Any) -> float:

@@ -130,8 +130,8 @@ class PerturbSettings:
     drop : float
         Probability that a label is lost.
     insert : float
-        Expected number of spurious labels for each label. They are uniform in time, up to the end
-        of the recording where it is known, else to its last label; each copies a random label.
+        Probability that a label brings a spurious one along. These are uniform in time, up to the
+        end of the recording where it is known, else to its last label; each copies a random label.
     swap : float
         Probability that a label gets another class, uniformly among those of its recording.
     per : {"label", "file", "annotator"}
@@ -290,7 +290,9 @@ def _draw(file: str, onsets: Sequence[Onset], settings: PerturbSettings) -> _Dra
 
 def _generators(seed: int, *names: str) -> list[np.random.Generator]:
     """Independent generators for noise, loss, insertion and confusion."""
-    digest = hashlib.sha256("\0".join((str(seed), *names)).encode()).digest()
+    digest = hashlib.sha256(
+        "\0".join((str(seed), *names)).encode(errors="surrogateescape")
+    ).digest()
     sequence = np.random.SeedSequence(int.from_bytes(digest, "big"))
     return [np.random.Generator(np.random.PCG64(child)) for child in sequence.spawn(4)]
 

@@ -85,7 +85,7 @@ def seconds_to_microseconds(times_s: ArrayLike) -> NDArray[np.int64]:
     Parameters
     ----------
     times_s : array_like
-        Times or durations in seconds.
+        Times or durations in seconds, up to that of an event (`softloc.events.MAX_TIME_S`).
 
     Returns
     -------

@@ -23,11 +23,9 @@ import json
 import logging
 import math
 import operator
-import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -61,18 +59,22 @@ from softloc.errors import CheckpointError, SettingsError, TrainingError
 from softloc.evaluation import AS_WRITTEN, EvaluationSettings, evaluate
 from softloc.events import Onset
 from softloc.features import LogMel, mel_filterbank
-from softloc.files import write_text_atomic
+from softloc.files import to_json, write_text_atomic
 from softloc.inference import compute_logits, edge_frames, fold_edges
 from softloc.losses import LossSettings, event_mass_frames, make_loss
-from softloc.model_files import ModelSettings, default_notes
+from softloc.model_files import ModelSettings, default_notes, require_readable
 from softloc.network import OnsetNetwork
 from softloc.presets import get_size
 from softloc.processes import ALONE, Team, share_gradients
 from softloc.velocity import VelocityReadOut, fill_unknown
 from softloc.velocity_fitting import MAX_FIT_S, fit_velocities
+from softloc.versions import installed_versions
 
 #: Tolerances of F1 where the validation labels are exact.
 CLEAN_TOLERANCES_S = (0.050, 0.020)
+
+#: Most audio that a step may take: ten hours are some 6 GB, and far beyond all that makes sense.
+MAX_STEP_S = 36_000.0
 
 #: What the network may compute with while it trains.
 PRECISIONS = ("float32", "bfloat16")
@@ -85,6 +87,8 @@ _LOG = logging.getLogger(__name__)
 #: costs half as much as to train on it.
 _VELOCITY_SHARE = 0.05
 _STATISTICS_BATCHES = 8
+#: What the numbers depend on.
+_PACKAGES = ("softloc", "torch", "numpy", "librosa", "soxr", "soundfile")
 _TIMING_STEPS = 8
 
 #: What states did not tell before there was a choice.
@@ -178,6 +182,12 @@ class TrainingSettings:
         self._check(positive, lambda value: 0.0 < value < math.inf, "positive and finite")
         self._check(shares, lambda value: 0.0 < value < 1.0, "between 0 and 1")
         self._check(not_negative, lambda value: value >= 0.0, "0 or more")
+        self._check(("seed",), lambda value: value < 1 << 63, f"less than {1 << 63}")
+        if self.batch_size * self.window_s > MAX_STEP_S:
+            raise SettingsError(
+                f"batch_size {self.batch_size} windows of window_s {self.window_s:g} s are more "
+                f"than {MAX_STEP_S:g} s of audio a step"
+            )
         if self.minutes is not None:
             self._check(("minutes",), lambda value: 0.0 < value < math.inf, "positive and finite")
 
@@ -557,7 +567,7 @@ class _Run:
                 if self.data.validation.clean
                 else "as noisy as the training labels",
             },
-            "versions": _versions(),
+            "versions": installed_versions(_PACKAGES),
             "threads": torch.get_num_threads(),
             "device": self.device,
             "accumulate": self.execution.accumulate,
@@ -568,7 +578,7 @@ class _Run:
         run_record["velocity"] = _describe_velocity(velocity, self.model.settings.classes)
         save_checkpoint(output, dataclasses.replace(model, record=run_record, velocity=velocity))
         run_record["curve"] = self.curve
-        write_text_atomic(record_path(output), json.dumps(run_record, indent=1) + "\n")
+        write_text_atomic(record_path(output), to_json(run_record, indent=1) + "\n")
         write_curve(curve_path(output), self.curve)
         state_path(output).unlink(missing_ok=True)
         if can_plot():
@@ -785,15 +795,41 @@ class _Run:
         self.seconds = float(state["seconds"])
         if not 0 <= self.step <= self.steps:
             raise ValueError(f"step {self.step} of {self.steps}")
+        if state["best"]:  # none before the first validation
+            self.average.load_state_dict(state["best"])
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self._restore_optimizer(state["optimizer"])
+        if (
+            state["filterbank"].shape != self.model.log_mel.filterbank.shape
+        ):  # copy_ would repeat it
+            raise ValueError(f"a filterbank of shape {tuple(state['filterbank'].shape)}")
         self.model.log_mel.filterbank.copy_(state["filterbank"])
-        self.best, self.best_row = state["best"], state["best_row"]
-        self.losses, self.curve = state["losses"], state["curve"]
+        self.best, self.best_row = dict(state["best"]), _as_row(state["best_row"])
+        self.losses = [float(loss) for loss in state["losses"]]
+        self.curve = [_as_row(row) for row in state["curve"]]
         if state.get("velocity"):  # older states have none
             velocity = VelocityReadOut(**{k: v.numpy() for k, v in state["velocity"].items()})
             self.model = dataclasses.replace(self.model, velocity=velocity)
+
+    def _restore_optimizer(self, state: Mapping[str, Any]) -> None:
+        """Restore it, and check what it would only stumble over in its next step."""
+        (own,) = self.optimizer.param_groups
+        kinds = {name: type(value) for name, value in own.items()}
+        self.optimizer.load_state_dict(dict(state))
+        (loaded,) = self.optimizer.param_groups
+        if {name: type(value) for name, value in loaded.items()} != kinds:
+            raise ValueError("other settings of the optimiser")
+        for weights, moments in self.optimizer.state.items():
+            if any(moments[name].shape != weights.shape for name in ("exp_avg", "exp_avg_sq")):
+                raise ValueError("moments of the optimiser of another shape")
+
+
+def _as_row(row: Mapping[str, Any]) -> dict[str, float]:
+    """Check a row of the curve that a state brings."""
+    if not all(isinstance(value, int | float) for value in row.values()):
+        raise ValueError("a row of the curve that is not of numbers")
+    return dict(row)
 
 
 def _identity(
@@ -868,6 +904,7 @@ def _make_model(
     mass = event_mass_frames(settings.loss, float(features.grid.frame_rate))
     notes = default_notes(classes)
     model = ModelSettings(features, shape, classes, notes, settings.softness_ms, float(mass))
+    require_readable(model)
     # Velocities are heard in the features, not by the network: what is known of them stays true.
     velocity = init.velocity if init is not None and init.settings.classes == classes else None
     return Checkpoint(model, log_mel, network, velocity=velocity)
@@ -904,8 +941,3 @@ def _velocity_state(velocity: VelocityReadOut | None) -> dict[str, Tensor] | Non
     if velocity is None:
         return None
     return {name: torch.from_numpy(array) for name, array in velocity.arrays().items()}
-
-
-def _versions() -> dict[str, str]:
-    packages = ("softloc", "torch", "numpy", "librosa", "soxr", "soundfile")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -182,3 +182,33 @@ def test_what_is_shown_can_be_read_again(here: Path, monkeypatch: pytest.MonkeyP
     code, _, stderr = run("config", "show", "transcirbe")
     assert code == 2
     assert "did you mean 'transcribe'" in stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("pyproject.toml", "tool = 3", None),
+        ("pyproject.toml", "[[tool]]", None),
+        ("pyproject.toml", "[tool]\nsoftloc = 3", "tool.softloc is 3, but has to be a table"),
+        ("softloc.toml", "model = " + 3000 * "[", "settings cannot be read"),
+        ("softloc.toml", "model = " + 5000 * "9", "settings cannot be read"),
+        ("softloc.toml", 'model = "' + (1 << 20) * "x" + '"', "larger than 1 MiB"),
+        ("softloc.toml", 'model = "a\\u0000b"', "holds a NUL character"),
+    ],
+)
+def test_odd_files_of_settings_are_refused_in_a_sentence(
+    name: str, text: str, message: str | None, here: Path
+) -> None:
+    write(name, text)
+    if message is None:
+        assert model()[0] == "drums"
+        return
+    with pytest.raises(SettingsError, match=message) as caught:
+        model()
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no endless device here")
+def test_an_endless_file_of_settings_is_refused() -> None:
+    with pytest.raises(SettingsError, match="larger than 1 MiB"):
+        model(Path("/dev/zero"))

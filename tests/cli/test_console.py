@@ -188,3 +188,32 @@ def test_reader_that_goes_away() -> None:
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert result.stdout.split() == ["0", "141"]
     assert result.stderr == ""
+
+
+def in_shell(*arguments: object, shell: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with its streams as the shell leaves them."""
+    command = [sys.executable, "-m", "softloc_cli", *map(str, arguments)]
+    return subprocess.run(
+        ["sh", "-c", f'"$@" {shell}', "sh", *command], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
+def test_messages_that_nobody_can_read_stop_nothing(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("time_s,label\n0.5,KD\n")
+    for number, shell in enumerate(("2> /dev/full", "2>&-", ">&- 2>&- <&-", "2>&1 | true")):
+        out = tmp_path / f"out{number}"
+        in_shell("convert", tmp_path / "a.csv", tmp_path / "b.csv", "-f", "tsv", "-o", out,
+                shell=shell)  # fmt: skip
+        assert sorted(path.name for path in out.iterdir()) == ["a.tsv", "b.tsv"], shell
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_on_a_full_disk_is_one_sentence(option: str) -> None:
+    done = in_shell(option, shell="> /dev/full")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "error: cannot write to standard output: No space left on device"
+    ]

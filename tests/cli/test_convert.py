@@ -168,7 +168,7 @@ def test_to_standard_output(labels: Path) -> None:
     assert stderr == ""
     assert json.loads(run(labels, "-", "-f", "json")[0])["format"] == "softloc-events"
     _, stderr = run(labels, "-", "-f", "mid", code=2)
-    assert "midi is no text format" in stderr
+    assert "standard output takes one table" in stderr
 
 
 def test_one_bad_file_does_not_stop_the_others(labels: Path, tmp_path: Path) -> None:
@@ -205,9 +205,9 @@ def usage_cases() -> dict[str, tuple[list[str], str]]:
         "unknown_format": (["song.csv", "-f", "midii"], "unknown format 'midii': did you mean"),
         "unknown_from": (["song.csv", "b.mid", "--from", "x1"], "unknown format 'x1'"),
         "only_read": (["song.csv", "-f", "idmt"], "idmt is only read: -f takes midi, csv"),
-        "suffix": (["song.csv", "b.xyz"], "no format has the suffix '.xyz'"),
+        "suffix": (["song.csv", "b.xyz"], "no format has the suffix .xyz"),
         "contradiction": (["song.csv", "b.csv", "-f", "mid"], "its suffix means csv, -f asks for"),
-        "several": (["song.csv", "b.mid", "-f", "mid,csv"], "is one file, -f midi,csv asks for"),
+        "several": (["song.csv", "b.mid", "-f", "mid,csv"], "is one file, -f asks for several"),
         "itself": (["song.csv", "-f", "csv"], "is an input, it would be overwritten"),
         "onto_itself": (["song.csv", "song.csv"], "is an input, it would be overwritten"),
         "collision": (["song.csv", "song.tsv", "-o", "out", "-f", "mid"], "would both be written"),
@@ -294,3 +294,36 @@ def test_formats_are_listed() -> None:
     stdout, stderr = run("--formats")
     assert stdout == formats_table()
     assert stderr == ""
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> list[Path]:
+    """Two tables of the same name, of other recordings."""
+    paths = [tmp_path / folder / "labels.csv" for folder in "ab"]
+    for path, names in zip(paths, (("1.wav", "2.wav"), ("3.wav", "4.wav")), strict=True):
+        corpus = Corpus(path, "table", path.parent, dict.fromkeys(names, EVENTS))
+        write_corpus_csv(path, corpus)
+    return paths
+
+
+def test_tables_are_not_in_the_way_of_each_other(tables: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "labels.mid").write_bytes(b"somebody's")
+    run(*tables, "-f", "mid", "-o", out)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "1.mid", "2.mid", "3.mid", "4.mid", "labels.mid"
+    ]  # fmt: skip
+    assert (out / "labels.mid").read_bytes() == b"somebody's"
+    _, stderr = run(*tables, "-f", "mid", "-o", out, code=1)
+    assert stderr.count("exists already") == 2
+
+
+def test_a_recording_of_a_table_does_not_overwrite_an_input(tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    recordings = {"song.wav": EVENTS, "labels.wav": EVENTS}
+    write_corpus_csv(table, Corpus(table, "table", tmp_path, recordings))
+    before = table.read_bytes()
+    _, stderr = run(table, "-f", "csv", "-o", tmp_path, "--overwrite", code=2)
+    assert "is an input, it would be overwritten" in stderr
+    assert table.read_bytes() == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,10 @@ def test_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert document["threads"]["torch"] >= 1
     sha256 = model_files.pretrained_index()["drums"]["sha256"]
     assert document["models"]["drums"] == f"whole, SHA-256 {sha256}"
-    assert "av" in document["extras"]
+    pyproject = Path(__file__).parents[2] / "pyproject.toml"
+    extras = tomllib.loads(pyproject.read_text())["project"]["optional-dependencies"]
+    assert document["extras"].keys() == extras.keys()
+    assert "python-rtmidi" in document["extras"]["live"]
     lines = doctor().stdout.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == [
         "versions", "engine", "devices", "threads", "models", "extras"

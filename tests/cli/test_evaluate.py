@@ -7,6 +7,9 @@ import itertools
 import json
 import os
 import re
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +57,51 @@ def rows_of(stdout: str, section: str) -> dict[str, list[str]]:
     table = itertools.takewhile(bool, lines)
     cells = [re.split(r"  +", line.strip()) for line in table]
     return {name: others for name, *others in cells}
+
+
+def test_files_are_written_whoever_reads_the_tables(files: Path) -> None:
+    command = (sys.executable, "-m", "softloc_cli", "evaluate", "labels.csv", "good", "--json", "s")
+    subprocess.run(
+        ["sh", "-c", '"$@" | true', "sh", *command], cwd=files, check=True, capture_output=True
+    )
+    assert json.loads((files / "s").read_text())["results"]
+
+
+def test_links_to_the_labels_are_the_labels(files: Path) -> None:
+    (files / "link.csv").symlink_to("labels.csv")
+    before = (files / "labels.csv").read_text()
+    _, stderr = run(files / "link.csv", files / "good", "--csv", files / "labels.csv", code=2)
+    assert "is an input, it would be overwritten" in stderr
+    assert (files / "labels.csv").read_text() == before
+
+
+def test_a_page_and_a_file_of_scores_cannot_share_a_name(files: Path) -> None:
+    page = files / "x.html"
+    _, stderr = run(
+        files / "reference.txt", files / "good/a.softloc.csv", "--html", page, "--json", page,
+        code=2,
+    )  # fmt: skip
+    assert "two results cannot share" in stderr
+    assert not page.exists()
+
+
+def test_a_terminal_does_not_obey_a_label(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("time_s,label\n0.5,\x1b]0;title\x07\n")
+    stdout, _ = run(tmp_path / "a.csv", tmp_path / "a.csv", "--classes", "as-written")
+    assert "\\x1b]0;title" in stdout
+    assert "\x1b" not in stdout
+
+
+def test_a_pipe_has_no_hash(files: Path) -> None:
+    """It can be read once, and the hash of nothing would be another's."""
+    pipe = files / "pipe.txt"
+    os.mkfifo(pipe)
+    content = (files / "reference.txt").read_bytes()
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+    writer.start()
+    stdout, _ = run(pipe, files / "good/a.softloc.csv", "--json", "-")
+    writer.join()
+    assert json.loads(stdout)["results"][0]["inputs_sha256"]["reference"] == "unknown"
 
 
 def test_table_against_folder(files: Path) -> None:

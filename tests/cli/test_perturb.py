@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -214,3 +215,22 @@ def test_time_before_zero_cannot_go_into_midi(tmp_path: Path) -> None:
 def test_missing_audio_is_named(table: Path, tmp_path: Path) -> None:
     stderr = run(table, "-o", tmp_path / "out.csv", "--audio", tmp_path / "audio", code=2)
     assert "a.wav: no such recording in" in stderr
+
+
+@pytest.mark.parametrize("linked", ["the result", "the input"])
+def test_a_link_between_input_and_result_loses_no_labels(linked: str, tmp_path: Path) -> None:
+    true, other = tmp_path / "true", tmp_path / "other"
+    write_onsets(true / "a.csv", EVENTS)
+    before = (true / "a.csv").read_bytes()
+    other.mkdir()
+    (other / "a.csv").symlink_to(true / "a.csv")
+    source, out = (true, other) if linked == "the result" else (other, true)
+    assert "leads to an input" in run(source, "-o", out, "--overwrite", *NOISE, code=2)
+    assert (true / "a.csv").read_bytes() == before
+
+
+def test_names_need_not_be_unicode(tmp_path: Path) -> None:
+    name = os.fsdecode(b"b\xffd.csv")
+    write_onsets(tmp_path / "in" / name, EVENTS)
+    run(tmp_path / "in", "-o", tmp_path / "out", "--offset", "10ms")
+    assert read_onsets(tmp_path / "out" / name)[0].time_s == pytest.approx(0.02)

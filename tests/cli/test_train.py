@@ -17,7 +17,9 @@ from clicks import write_corpus
 from typer.testing import CliRunner
 
 from softloc.checkpoints import load_checkpoint
+from softloc.errors import SettingsError
 from softloc_cli.app import app
+from softloc_cli.train import _work_folder
 
 TINY = (
     "--size", "small", "--steps", "8", "--batch-size", "2", "--window", "0.6", "--threads", "1",
@@ -203,3 +205,51 @@ def test_killed_with_signal_9_it_resumes_exactly(tmp_path: Path, labels: Path) -
     assert not list(tmp_path.glob(".killed-*.softloc-cache")), "what was left is removed"
     weights = [load_checkpoint(path).network.state_dict() for path in (whole, killed)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_model_of_a_similar_name_may_be_trained_beside(tmp_path: Path, labels: Path) -> None:
+    with _work_folder(tmp_path / "drums-small.safetensors"):
+        code, _, stderr = run(
+            "train", "--labels", labels, "-o", tmp_path / "drums.safetensors", *TINY, "--steps", 1
+        )
+        assert code == 0, stderr
+        with (
+            pytest.raises(SettingsError, match="another softloc is training this model"),
+            _work_folder(tmp_path / "drums-small.safetensors"),
+        ):
+            pass
+
+
+def test_what_could_not_be_read_again_is_not_trained(tmp_path: Path, labels: Path) -> None:
+    model = tmp_path / "m.safetensors"
+    loss = ("--loss", "cross-entropy", "--label-length", 3_000_000)
+    code, _, stderr = run("train", "--labels", labels, "-o", model, *TINY, *loss)
+    assert (code, model.exists()) == (2, False)
+    assert "no model file could hold this: event_mass is 300001.0" in stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--batch-size", 10**9), "more than 36000 s of audio a step"),
+        (("--window", 1e9), "more than 36000 s of audio a step"),
+        (("--seed", 10**23), "seed must be less than"),
+    ],
+)
+def test_what_no_machine_can_do_is_refused(
+    options: tuple[object, ...], message: str, tmp_path: Path, labels: Path
+) -> None:
+    code, _, stderr = run("train", "--labels", labels, "-o", tmp_path / "m.safetensors", *TINY,
+                          *options)  # fmt: skip
+    assert code == 2
+    assert message in stderr
+
+
+def test_infinite_softness_is_still_json(tmp_path: Path, labels: Path) -> None:
+    model = tmp_path / "m.safetensors"
+    code, _, stderr = run("train", "--labels", labels, "-o", model, *TINY, "--softness", "inf")
+    assert code == 0, stderr
+    texts = (model.with_suffix(".run.json").read_text(), run("models", "show", model, "--json")[1])
+    for text in texts:
+        assert "inf" in json.dumps(json.loads(text, parse_constant=pytest.fail))
+    assert load_checkpoint(model).settings.softness_ms == float("inf")

@@ -541,3 +541,39 @@ def test_shards_make_all_together(tmp_path: Path, click_model: Path) -> None:
         made.append(len(list(out.glob("*.mid"))))
     assert 0 < made[0] < 6
     assert made[1] == 6
+
+
+def test_only_a_log_is_appended_to(tmp_path: Path, click_model: Path) -> None:
+    model = tmp_path / "m.safetensors"
+    shutil.copy(click_model, model)
+    before = model.read_bytes()
+    song = write(tmp_path / "a.wav")
+    code, _, stderr = run(song, "-o", tmp_path / "a.mid", "-m", model, "--log-json", model)
+    assert code == 2
+    assert "no log of softloc" in stderr
+    assert model.read_bytes() == before
+    assert not (tmp_path / "a.mid").exists()
+
+
+def test_a_name_that_no_file_can_have_is_a_missing_file(tmp_path: Path, click_model: Path) -> None:
+    code, _, stderr = run(
+        write(tmp_path / "a.wav"), tmp_path / f"{300 * 'x'}.wav", "-m", click_model
+    )
+    assert code == 2
+    assert "no such file" in stderr
+
+
+@pytest.mark.parametrize("option", [("--shard", f"1/{5000 * '9'}"), ("-j", 5000 * "9")])
+def test_numbers_without_end_are_refused(option: tuple[str, str], tmp_path: Path) -> None:
+    code, _, stderr = run(write(tmp_path / "a.wav"), "-o", tmp_path / "out", *option)
+    assert code == 2
+    assert len(stderr.splitlines()) == 1
+
+
+def test_a_warning_is_said_once(tmp_path: Path, click_model: Path) -> None:
+    song = write(tmp_path / "a.wav")
+    song.write_bytes(song.read_bytes()[:-1000])
+    checks = ("--html", tmp_path / "a.html", "--sonify", tmp_path / "clicks.wav")
+    code, _, stderr = run(song, "-o", tmp_path / "a.mid", "-m", click_model, *checks)
+    assert code == 0
+    assert stderr.count("cut off") == 1

@@ -160,4 +160,7 @@ def test_available_memory_heeds_the_container(tmp_path: Path) -> None:
     assert available_bytes(tmp_path) == 5000 * 1024
     (group / "memory.max").write_text("3072\n")
     assert available_bytes(tmp_path) == 2048
+    # What was read from files is in use only until something needs the place.
+    (group / "memory.stat").write_text("anon 500\ninactive_file 512\nactive_file 12\n")
+    assert available_bytes(tmp_path) == 2560
     assert available_bytes(tmp_path / "nowhere") > 1 << 20

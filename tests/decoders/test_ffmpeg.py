@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import socket
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import RATE_HZ, clicks, encode, encode_by_ffmpeg, shift_ms
@@ -43,6 +45,28 @@ def test_a_stream_is_read_like_a_file(m4a: bytes) -> None:
 
     samples = read_audio(Pipe(m4a), RATE_HZ).samples
     assert abs(shift_ms(samples, ORIGINAL[:, 0])) < 1.0
+
+
+@pytest.mark.parametrize("protocol", ["http", "tcp"])
+def test_a_name_is_no_address(
+    m4a: bytes, protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        path = Path(f"{protocol}:127.0.0.1:{server.getsockname()[1]}.m4a")
+        path.write_bytes(m4a)
+        whole = read_audio(path, RATE_HZ).samples
+        with pytest.raises(TimeoutError):
+            server.accept()
+    np.testing.assert_array_equal(whole, read_audio(io.BytesIO(m4a), RATE_HZ).samples)
+
+
+def test_a_list_that_is_called_a_recording_leads_nowhere(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "other.wav", ORIGINAL, RATE_HZ)
+    (tmp_path / "list.wav").write_text("ffconcat version 1.0\nfile other.wav\n")
+    with pytest.raises(AudioError, match=r"list\.wav"):
+        read_audio(tmp_path / "list.wav", RATE_HZ)
 
 
 def test_blocks_join_to_the_whole(m4a: bytes) -> None:

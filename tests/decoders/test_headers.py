@@ -191,3 +191,14 @@ def test_flac_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(AudioError, match=r"cut\.flac: damaged at \d\.\d s of 4\.0 s \(flac dec"):
         read_audio(path, RATE_HZ)
+
+
+def test_a_wav_beyond_what_its_header_can_count_says_what_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    path.write_bytes(stated("WAV", 1000))
+    with path.open("r+b") as file:
+        file.truncate((5 << 30) + 44)  # a hole, which takes no place
+    with path.open("rb") as file:
+        (warning,) = inspect_container(file).warnings
+    assert warning.startswith("its header is wrong")
+    assert "only the first 4 GiB are read" in warning

@@ -24,6 +24,7 @@ from softloc.formats import (
     read_corpus,
     read_label_file,
     read_onsets,
+    render_file,
     render_text,
     write_onsets,
 )
@@ -392,3 +393,13 @@ def test_a_folder_takes_documents_and_skips_what_is_none(tmp_path: Path) -> None
     corpus = read_corpus(tmp_path)
     assert list(corpus.recordings) == ["idmt.xml", "jams.jams", "json.json", "svl.svl"]
     assert corpus.skipped == ("feed.xml", "scores.json")
+
+
+@pytest.mark.parametrize("comment", ["a---b", "----", "-", "a\x01b"])
+def test_any_comment_stands_in_a_layer(comment: str, tmp_path: Path) -> None:
+    text = render_file(
+        tmp_path / "a.svl", [Onset(0.5, "KD")], comment=comment,
+        provenance=Provenance(sample_rate_hz=44_100.0),
+    )  # fmt: skip
+    (tmp_path / "a.svl").write_bytes(text)
+    assert [onset.label for onset in read_onsets(tmp_path / "a.svl")] == ["KD"]

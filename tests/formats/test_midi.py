@@ -275,7 +275,7 @@ def test_impossible_times_are_refused(tmp_path: Path) -> None:
         write_onsets(tmp_path / "a.mid", [Onset(-0.01, "KD")])
     with pytest.raises(AnnotationError, match="are the times in milliseconds"):
         write_onsets(tmp_path / "a.mid", [Onset(200_000.0, "KD")])
-    with pytest.raises(AnnotationError, match=r"at 1e\+305 s is too late"):
+    with pytest.raises(AnnotationError, match="beyond all recordings"):
         write_onsets(tmp_path / "a.mid", [Onset(1e305, "KD")])
 
 

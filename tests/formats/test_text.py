@@ -256,3 +256,9 @@ def test_unknown_formats_are_refused(tmp_path: Path) -> None:
         render_text([], "cvs")
     with pytest.raises(SettingsError, match="midi is no text format"):
         render_text([], "midi")
+
+
+@pytest.mark.parametrize("label", ["a\n#b", "#\n#", '"\n# "', "a\n\n# b"])
+def test_a_line_of_a_label_is_no_comment(label: str, tmp_path: Path) -> None:
+    write_onsets(tmp_path / "a.csv", [Onset(0.5, label), Onset(1.0, "KD")])
+    assert [onset.label for onset in read_onsets(tmp_path / "a.csv")] == [label, "KD"]

@@ -86,6 +86,25 @@ def test_transcribing_needs_no_network(tmp_path: Path, prefix: Sequence[str]) ->
     assert out.read_bytes().startswith(b"MThd")
 
 
+def test_no_library_reports_home(tmp_path: Path) -> None:
+    """ONNX Runtime would: it queues events in the user's cache from the moment it is loaded."""
+    home, temporary = tmp_path / "home", tmp_path / "tmp"
+    home.mkdir()
+    temporary.mkdir()
+    told = {"CI", "XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY", "TEAMCITY_VERSION", "TF_BUILD"}
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in told},
+        "HOME": str(home), "TMPDIR": str(temporary),
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+    }  # fmt: skip
+    command = (
+        "-m", "softloc_cli", "transcribe", str(ROOT / "examples" / "groove.flac"),
+        "-o", str(tmp_path / "a.mid"), "--engine", "onnx",
+    )  # fmt: skip
+    subprocess.run([sys.executable, *command], env=environment, check=True, capture_output=True)
+    assert [*home.rglob("*"), *temporary.rglob("*")] == []
+
+
 @pytest.mark.slow
 def test_training_and_pages_need_no_network(tmp_path: Path, prefix: Sequence[str]) -> None:
     table = write_corpus(tmp_path / "corpus", n_recordings=2, duration_s=4.0)

@@ -88,7 +88,11 @@ def test_page_of_an_evaluation_holds_no_recording_from_outside(places: Path) -> 
     result = CliRunner().invoke(app, ["evaluate", str(labels), str(labels), "--html", str(page)])
     assert result.exit_code == 0
     assert "no sound: ../private/private.wav: lies outside" in result.stderr
-    assert "data:audio" not in page.read_text()
+    assert 'id="audio-0"' not in page.read_text()
+    labels.write_text("file,time_s,label\nprivate.wav,0.1,KD\n")
+    shutil.copy(places / "private" / "private.wav", labels.parent)
+    assert CliRunner().invoke(app, ["evaluate", str(labels), str(labels), "--html", str(page)])
+    assert 'id="audio-0"' in page.read_text()
 
 
 def test_class_of_a_model_is_no_way_out_of_the_folder(tmp_path: Path) -> None:

@@ -143,6 +143,11 @@ def _judge(file: BinaryIO, name: str, sound: _Sound, order: str) -> Container:
         Piece.of(right_size),
         Piece(sound.size_offset + sound.size_bytes, size),
     )
+    if there > limit:
+        warning = _lengths("its header is wrong", "are there", stated, there, sound)
+        beyond = "only the first 4 GiB are read, the most that such a header can count"
+        warnings = (f"{warning}; {beyond}",)
+        return Container(name, header_s=header_s, tags=tags, pieces=pieces, warnings=warnings)
     if stated == 0:
         remark = "its header states a length of 0, as of a writer that streamed; all is read"
         return Container(name, tags=tags, pieces=pieces, remarks=(remark,))

@@ -16,7 +16,6 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -38,6 +37,9 @@ _WITHOUT_LENGTH = ("aac", "ac3", "eac3", "dts", "mp3", "loas")
 #: What durations in containers leave out or add: priming, and the rest of the last frame.
 _TOLERANCE_S = 0.1
 
+#: Protocols by which what a file names itself may be opened: playlists, references to other files.
+_NO_PROTOCOL = {"protocol_whitelist": "none"}
+
 EXTRA = "av"
 INSTALL_HINT = "pip install 'softloc[av]'"
 
@@ -58,13 +60,19 @@ def has_ffmpeg() -> bool:
         return False
 
 
+def _lenient(version: str) -> dict[str, str]:
+    """Let tags be no UTF-8, which PyAV does not mind from version 19 on."""
+    return {"metadata_errors": "replace"} if int(version.split(".", 1)[0]) < 19 else {}
+
+
 class FfmpegStream(AudioStream):
     """Sound that FFmpeg decodes.
 
     Parameters
     ----------
-    source : Path or binary file
-        A file to be read from its start.
+    source : binary file
+        To be read from its start; never a name, since FFmpeg takes one like ``http:host.m4a`` for
+        an address.
     container : Container
         As from `inspect_container`.
     name : str
@@ -76,7 +84,7 @@ class FfmpegStream(AudioStream):
         If FFmpeg cannot read it, or it holds no sound.
     """
 
-    def __init__(self, source: Path | BinaryIO, container: Container, name: str) -> None:
+    def __init__(self, source: BinaryIO, container: Container, name: str) -> None:
         super().__init__(name, container)
         self._av: Any = importlib.import_module(EXTRA)
         self._opened = self._resources.enter_context(self._open(source))
@@ -105,11 +113,9 @@ class FfmpegStream(AudioStream):
         if stated_s is not None and stated_s > 0:
             self.n_samples = round(stated_s * self.sample_rate_hz) - self._to_cut
 
-    def _open(self, source: Path | BinaryIO) -> Any:
+    def _open(self, source: BinaryIO) -> Any:
         try:
-            return self._av.open(
-                str(source) if isinstance(source, Path) else source, metadata_errors="replace"
-            )
+            return self._av.open(source, options=_NO_PROTOCOL, **_lenient(self._av.__version__))
         except (self._av.FFmpegError, ValueError) as error:
             raise AudioError(
                 f"{self.name}: not audio that can be read ({reason_of(error)})"

@@ -53,7 +53,7 @@ def open_stream(source: AudioSource) -> AudioStream:
         by_name = isinstance(seekable, Path) and _is_unicode(seekable)
         if container.pieces or not by_name:
             given = _rewrapped(file, container)
-        stream = _decoder(given, container, name)
+        stream = _decoder(given, file, container, name)
         stream.keep_until_closed(resources)
         return stream
 
@@ -78,26 +78,33 @@ def source_name(source: AudioSource) -> str:
     return str(source) if isinstance(source, Path) else "<standard input>"
 
 
-def _decoder(source: AudioSource, container: Container, name: str) -> AudioStream:
+def _decoder(source: AudioSource, file: BinaryIO, container: Container, name: str) -> AudioStream:
+    """Choose a decoder for a source, which `file` reads where that is a name."""
     if container.name in FOR_FFMPEG:
         if not has_ffmpeg():
             raise AudioError(
                 f"{name}: {container.name} needs the optional decoder: {INSTALL_HINT}"
                 f"{_convert_hint(source, ', or convert it')}"
             )
-        return FfmpegStream(source, container, name)
+        return _ffmpeg_stream(source, file, container, name)
     try:
         return SndfileStream(source, container, name)
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: the suffix is .raw
         if has_ffmpeg():
-            if not isinstance(source, Path):
-                source.seek(0)
-            return FfmpegStream(source, container, name)
+            return _ffmpeg_stream(source, file, container, name)
         raise AudioError(
             f"{name}: not audio that can be read ({reason_of(error)}); WAV, FLAC, OGG, MP3 and "
             f"AIFF can be, more with {INSTALL_HINT}; convert others first"
             f"{_convert_hint(source, ', e.g.')}"
         ) from error
+
+
+def _ffmpeg_stream(
+    source: AudioSource, file: BinaryIO, container: Container, name: str
+) -> FfmpegStream:
+    opened = file if isinstance(source, Path) else source
+    opened.seek(0)
+    return FfmpegStream(opened, container, name)
 
 
 def _convert_hint(source: AudioSource, words: str) -> str:
@@ -144,7 +151,7 @@ def _refuse_no_audio(head: BinaryIO, name: str) -> None:
     container = inspect_container(head)
     # Pictures in a tag may be larger than that.
     if container.name == "unknown" and read_at(head, 0, 3) != b"ID3":
-        _decoder(_rewrapped(head, container), container, name).close()
+        _decoder(_rewrapped(head, container), head, container, name).close()
 
 
 def _check_file(path: Path) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from softloc.engines.choice import default_threads
@@ -27,6 +27,12 @@ from softloc.features import (
 )
 from softloc.model_files import ModelFile
 from softloc.network import NetworkSettings
+
+# Builds from 1.29 on report their use to Microsoft, and keep a database of events in the user's
+# cache; it counts what the variable says when the library is loaded, not later.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
 
 _ERRORS_ONLY = 3
 

@@ -9,10 +9,8 @@ Conventions
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from softloc.evaluation.confusion import Confusion
@@ -22,6 +20,7 @@ from softloc.evaluation.resampling import Difference, Interval, Uncertainty
 from softloc.evaluation.scores import Averaging, Evaluation, TableRow
 from softloc.evaluation.settings import BootstrapSettings, EvaluationSettings
 from softloc.evaluation.velocity import VELOCITY_TOLERANCE, VelocityRow, VelocityScore
+from softloc.versions import installed_versions
 
 #: What a distance has to be, in words.
 TOLERANCE_RULE = "a distance of exactly the tolerance is a hit, on times in whole microseconds"
@@ -101,13 +100,7 @@ def to_json(
 
 def package_versions() -> dict[str, str]:
     """Versions of what a score depends on."""
-    versions = {"python": platform.python_version()}
-    for package in ("softloc", "mir_eval", "numpy"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:  # run from a checkout that is not installed
-            versions[package] = "unknown"
-    return versions
+    return installed_versions(("softloc", "mir_eval", "numpy"))
 
 
 def to_rows(

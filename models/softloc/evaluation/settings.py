@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from softloc.errors import SettingsError
+from softloc.events import MAX_TIME_S
 
 #: What a class counts for that neither side has.
 BothEmpty = Literal["skip", "zero", "one"]
@@ -68,7 +69,7 @@ class EvaluationSettings:
     Raises
     ------
     SettingsError
-        If a tolerance is not positive, or a choice is unknown.
+        If a tolerance is not positive, or longer than all recordings, or a choice is unknown.
     """
 
     classes: str = "auto"
@@ -79,11 +80,13 @@ class EvaluationSettings:
     align_offset: AlignOffset = "none"
 
     def __post_init__(self) -> None:
-        if not self.windows_s or not all(window_s > 0 for window_s in self.windows_s):
-            raise SettingsError(f"tolerances must be positive, not {self.windows_s}")
-        if not self.merge_s >= 0:
+        if not self.windows_s or not all(0 < window_s <= MAX_TIME_S for window_s in self.windows_s):
+            raise SettingsError(
+                f"tolerances must be positive, and at most {MAX_TIME_S:g} s, not {self.windows_s}"
+            )
+        if not 0 <= self.merge_s <= MAX_TIME_S:
             raise SettingsError(f"events cannot be merged within {self.merge_s} s")
-        if not 0 <= self.combine_s < float("inf"):
+        if not 0 <= self.combine_s <= MAX_TIME_S:
             raise SettingsError(f"events cannot be combined within {self.combine_s} s")
         for value, kind in ((self.both_empty, BothEmpty), (self.align_offset, AlignOffset)):
             if value not in get_args(kind):

@@ -3,6 +3,7 @@
 from softloc.events import Corpus
 from softloc.formats.corpus import (
     FileForm,
+    corpus_files,
     corpus_sha256,
     label_files,
     read_corpus,
@@ -43,6 +44,7 @@ __all__ = [
     "LabelFile",
     "Provenance",
     "WriteContext",
+    "corpus_files",
     "corpus_sha256",
     "format_named",
     "format_of_path",

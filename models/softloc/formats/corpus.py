@@ -11,7 +11,7 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -23,6 +23,7 @@ from softloc.formats.provenance import Provenance
 from softloc.formats.reading import read_label_file
 from softloc.formats.registry import SUFFIXES
 from softloc.formats.tables import render_corpus_csv
+from softloc.versions import UNKNOWN
 
 _NOT_LABELS = ("readme", "license", "licence", "changelog", "attribution", "notice", "copying")
 
@@ -131,9 +132,22 @@ def label_files(folder: Path) -> Iterator[Path]:
 
 
 def corpus_sha256(corpus: Corpus) -> str:
-    """Hash of the files that a corpus was read from (`softloc.files.sha256_of_files`)."""
-    names = corpus.recordings if corpus.kind == "folder" else [corpus.path.name]
-    return sha256_of_files(corpus.root, names)
+    """Hash of the files that a corpus was read from (`softloc.files.sha256_of_files`).
+
+    ``unknown`` where one is a pipe, which can be read once only.
+    """
+    if not all(path.is_file() for path in corpus_files(corpus)):
+        return UNKNOWN
+    return sha256_of_files(corpus.root, _file_names(corpus))
+
+
+def corpus_files(corpus: Corpus) -> list[Path]:
+    """Files that a corpus was read from, with their links followed."""
+    return [(corpus.root / name).resolve() for name in _file_names(corpus)]
+
+
+def _file_names(corpus: Corpus) -> Iterable[str]:
+    return corpus.recordings if corpus.kind == "folder" else [corpus.path.name]
 
 
 def write_corpus_csv(path: Path, corpus: Corpus, comments: Sequence[str] = ()) -> None:

@@ -79,7 +79,7 @@ def read_midi(path: Path, note_map: NoteMap | None = None) -> list[Onset]:
     AnnotationError
         If the file is missing, damaged, or of type 2 (tracks without a common time).
     """
-    midi = _load(path)
+    midi = load_midi(path)
     drums: list[tuple[int, int, int]] = []
     pitched: list[tuple[int, int, int]] = []
     for track in midi.tracks:
@@ -110,7 +110,14 @@ def read_midi(path: Path, note_map: NoteMap | None = None) -> list[Onset]:
     )
 
 
-def _load(path: Path) -> mido.MidiFile:
+def load_midi(path: Path) -> mido.MidiFile:
+    """Read a MIDI file whole, as mido has it.
+
+    Raises
+    ------
+    AnnotationError
+        As `read_midi`.
+    """
     content = read_content(path)
     try:
         # Not the file itself: a header that claims gigabytes would have them allocated.

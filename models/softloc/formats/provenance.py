@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from typing import Literal
 
-
-def _installed_version() -> str:
-    try:
-        return version("softloc")
-    except PackageNotFoundError:  # a checkout that is not installed
-        return "unknown"
-
+from softloc.versions import installed_version
 
 DataSource = Literal["program", "manual"]
 
@@ -49,7 +43,7 @@ class Provenance:
     duration_s: float | None = None
     sample_rate_hz: float | None = None
     data_source: DataSource | None = None
-    softloc_version: str = field(default_factory=_installed_version)
+    softloc_version: str = field(default_factory=partial(installed_version, "softloc"))
 
 
 def as_data_source(text: str | None) -> DataSource | None:

@@ -63,7 +63,7 @@ def render_svl(onsets: Sequence[Onset], provenance: Provenance, comment: str | N
         f'      <point frame="{frame}" label={_attribute(onset)}/>'
         for frame, onset in zip(frames, onsets, strict=True)
     ]
-    remark = [] if comment is None else [f"<!-- {comment.replace('--', '- -')} -->"]
+    remark = [] if comment is None else [f"<!-- {_in_comment(comment)} -->"]
     rate = f"{rate_hz:.0f}" if rate_hz == int(rate_hz) else repr(rate_hz)
     model = (
         f'    <model id="1" name="" sampleRate="{rate}" start="{min(frames, default=0)}" '
@@ -87,6 +87,11 @@ def render_svl(onsets: Sequence[Onset], provenance: Provenance, comment: str | N
         "</sv>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _in_comment(text: str) -> str:
+    """Text as an XML comment can hold it: no two hyphens on end, no control characters."""
+    return re.sub("-(?=-)", "- ", _NOT_XML.sub("\ufffd", text))
 
 
 def _frame(onset: Onset, rate_hz: float) -> int:

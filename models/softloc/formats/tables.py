@@ -168,10 +168,10 @@ def _delimiter(header: str) -> str:
 
 
 def _split_rows(text: str, header: str, first: int, path: Path) -> Iterator[tuple[int, list[str]]]:
-    # Comments become blank lines, so that the reader's line numbers stay those of the file.
     lines = islice(split_lines(text), first - 1, None)
-    body = ("\n" if is_comment(line) else line.rstrip("\r") + "\n" for line in lines)
-    reader = csv.reader(body, delimiter=_delimiter(header), skipinitialspace=True, strict=True)
+    reader = csv.reader(
+        _blank_comments(lines), delimiter=_delimiter(header), skipinitialspace=True, strict=True
+    )
     row_starts = first
     try:
         for fields in reader:
@@ -180,6 +180,17 @@ def _split_rows(text: str, header: str, first: int, path: Path) -> Iterator[tupl
             row_starts = first + reader.line_num
     except csv.Error as error:
         fail(path, row_starts, f"{error}: is a quotation mark missing?")
+
+
+def _blank_comments(lines: Iterable[str]) -> Iterator[str]:
+    """Make comments blank lines, so that the reader's line numbers stay those of the file."""
+    is_quoted = False  # a cell of several lines may have one that begins like a comment
+    for line in lines:
+        if is_comment(line) and not is_quoted:
+            yield "\n"
+        else:
+            is_quoted ^= line.count('"') % 2 == 1
+            yield line.rstrip("\r") + "\n"
 
 
 class _RowParser:

@@ -17,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from softloc.errors import SettingsError
+from softloc.files import read_settings_file
 
 NotesByLabel = Mapping[str, tuple[int, ...]]
 
@@ -64,13 +65,15 @@ def read_map(path: Path) -> NotesByLabel:
         file and the label or line.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_settings_file(path)
     except OSError as error:
         raise SettingsError(f"cannot read the note map {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(
             f"the note map {path} is not UTF-8 text (byte {error.start})"
         ) from error
+    except ValueError as error:
+        raise SettingsError(f"cannot read the note map {path}: {error}") from error
     parse = _parse_csv if path.suffix.lower() == ".csv" else _parse_toml
     notes = parse(text, f"note map {path}")
     if not notes:
@@ -83,7 +86,7 @@ def read_map(path: Path) -> NotesByLabel:
 def _parse_toml(text: str, name: str) -> NotesByLabel:
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers and nesting without end
         raise SettingsError(f"{name} is not readable TOML: {error}") from error
     return {label: _notes(value, label, name) for label, value in table.items()}
 

@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import mido
-
 from softloc.errors import AnnotationError
+from softloc.formats.midi import load_midi
 
 _COLUMNS = ("id", "style", "bpm", "beat_type", "midi_filename", "duration", "split")
 _SPLIT_NAMES = {"train": "train", "validation": "valid", "valid": "valid", "test": "test"}
@@ -106,17 +105,14 @@ def read_notes(path: Path) -> tuple[Note, ...]:
     Raises
     ------
     AnnotationError
-        If the file cannot be read as MIDI.
+        As `softloc.formats.midi.load_midi`.
     """
-    try:
-        time_s = 0.0
-        notes = []
-        for message in mido.MidiFile(path):
-            time_s += message.time
-            if message.type == "note_on" and message.velocity > 0:
-                notes.append(Note(time_s, message.note, message.velocity))
-    except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
-        raise AnnotationError(f"cannot read {path} as MIDI: {error}") from error
+    time_s = 0.0
+    notes = []
+    for message in load_midi(path):
+        time_s += message.time
+        if message.type == "note_on" and message.velocity > 0:
+            notes.append(Note(time_s, message.note, message.velocity))
     return tuple(notes)
 
 

@@ -196,6 +196,7 @@ def render_performance(
     bank.forget_variants()
     noise = background(medium, n_samples)
     audio, strikes, tones_db = play(strikes, drumset, bank, desk, noise)
+    samples = samples_of(strikes, drumset)  # of drums that are drowned below, too: they sound
     notes: tuple[Onset, ...] = ()
     if accompaniment is not None:
         others = render_accompaniment(accompaniment, n_samples)
@@ -208,7 +209,7 @@ def render_performance(
         audio=audio,
         onsets=tuple(labels_of(strikes)),
         performance=performance,
-        samples=samples_of(strikes, drumset),
+        samples=samples,
         desk=desk,
         medium=medium,
         accompaniment=accompaniment,

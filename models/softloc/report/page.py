@@ -99,7 +99,9 @@ class IndexEntry:
     summary: ClassSummary
 
 
-def read_media(source: AudioSource, settings: ReportSettings | None = None) -> ReportMedia:
+def read_media(
+    source: AudioSource, settings: ReportSettings | None = None, *, warn: bool = True
+) -> ReportMedia:
     """Read a recording for a report: draw it and encode it.
 
     Parameters
@@ -108,6 +110,8 @@ def read_media(source: AudioSource, settings: ReportSettings | None = None) -> R
         The recording.
     settings : ReportSettings, optional
         Sizes.
+    warn : bool
+        Log what is wrong with it, once.
 
     Raises
     ------
@@ -115,7 +119,7 @@ def read_media(source: AudioSource, settings: ReportSettings | None = None) -> R
         If it cannot be read.
     """
     settings = settings or ReportSettings()
-    recording = measure_recording(source)
+    recording = measure_recording(source, warn=warn)
     return ReportMedia(
         duration_s=recording.duration_s,
         sample_rate_hz=recording.sample_rate_hz,

@@ -14,9 +14,6 @@ import numpy as np
 from softloc.audio import Waveform, read_blocks
 from softloc.decoders import AudioSource
 
-#: Blocks are cut to this many samples where a codec or a mix works on them.
-BLOCK_SAMPLES = 65_536
-
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRecording:
@@ -51,16 +48,18 @@ class MeasuredRecording:
 
     def read(self) -> Iterator[Waveform]:
         """Yield it block by block, mono, from its start."""
-        return _read(self.source)
+        return _read(self.source, warn=False)
 
 
-def measure_recording(source: AudioSource) -> MeasuredRecording:
+def measure_recording(source: AudioSource, *, warn: bool = True) -> MeasuredRecording:
     """Read a recording once for its length and level.
 
     Parameters
     ----------
     source : Path or binary file
         The recording; a file must be seekable, since it is read again.
+    warn : bool
+        Log what is wrong with it, as `softloc.audio.read_blocks` does.
 
     Raises
     ------
@@ -68,14 +67,14 @@ def measure_recording(source: AudioSource) -> MeasuredRecording:
         If it cannot be read.
     """
     n_samples, peak, sample_rate_hz = 0, 0.0, 0
-    for block in _read(source):
+    for block in _read(source, warn=warn):
         n_samples += len(block.samples)
         peak = max(peak, float(np.abs(block.samples).max()))
         sample_rate_hz = block.sample_rate_hz
     return MeasuredRecording(source, sample_rate_hz, n_samples, peak)
 
 
-def _read(source: AudioSource) -> Iterator[Waveform]:
+def _read(source: AudioSource, *, warn: bool) -> Iterator[Waveform]:
     if not isinstance(source, Path):
         source.seek(0)
-    return read_blocks(source)
+    return read_blocks(source, warn=warn)

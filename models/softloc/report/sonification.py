@@ -22,7 +22,7 @@ from softloc.errors import OutputError, SettingsError
 from softloc.events import Onset
 from softloc.files import atomic_path
 from softloc.report.clicks import click_pitches, render_click
-from softloc.report.recordings import BLOCK_SAMPLES, measure_recording
+from softloc.report.recordings import measure_recording
 from softloc.vocabulary import label_order
 
 #: Suffixes that a sonification may have, and how its samples are stored.
@@ -32,8 +32,13 @@ CLICK_LEVEL = 0.5
 #: Peak of either side that is let through, so that rounding cannot pass full scale.
 CEILING = 0.999
 
+#: The track is rendered in pieces of so many samples while its peak is looked for.
+_PEAK_SAMPLES = 65_536
 
-def write_sonification(path: Path, recording: AudioSource, onsets: Sequence[Onset]) -> int:
+
+def write_sonification(
+    path: Path, recording: AudioSource, onsets: Sequence[Onset], *, warn: bool = True
+) -> int:
     """Write a recording with clicks at its events.
 
     Parameters
@@ -44,6 +49,8 @@ def write_sonification(path: Path, recording: AudioSource, onsets: Sequence[Onse
         What the events belong to; read block by block, twice.
     onsets : sequence of Onset
         Events, in any order.
+    warn : bool
+        Log what is wrong with the recording, once.
 
     Returns
     -------
@@ -60,7 +67,7 @@ def write_sonification(path: Path, recording: AudioSource, onsets: Sequence[Onse
         If the file cannot be written.
     """
     container, subtype = sonification_format(path)
-    measured = measure_recording(recording)
+    measured = measure_recording(recording, warn=warn)
     track = ClickTrack(onsets, measured.sample_rate_hz, measured.n_samples)
     left_gain = min(1.0, CEILING / max(measured.peak, CEILING))
     right_gain = min(CLICK_LEVEL, CEILING / max(track.peak(), CEILING))
@@ -121,8 +128,8 @@ class ClickTrack:
         """Largest absolute sample, where every click has unit level."""
         reader = ClickReader(self)
         lengths = (
-            min(BLOCK_SAMPLES, self.n_samples - start)
-            for start in range(0, self.n_samples, BLOCK_SAMPLES)
+            min(_PEAK_SAMPLES, self.n_samples - start)
+            for start in range(0, self.n_samples, _PEAK_SAMPLES)
         )
         return max((float(np.abs(reader.read(length)).max()) for length in lengths), default=0.0)
 
