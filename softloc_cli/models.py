@@ -121,8 +121,8 @@ def join(
     """Make one model of several that were trained apart: all are asked, and the mean counts.
 
     Train the same with another seed (`softloc train --seed`) or on more recordings, join them, and
-    see with `softloc evaluate` what it gains: usually more than either, as much slower as there are
-    networks. Velocities are those of the first that has any.
+    see with `softloc evaluate` what it gains, for it is as much slower as there are networks.
+    Velocities are those of the first that has any.
     """
     with user_errors():
         from softloc.joining import join_models

@@ -1,4 +1,8 @@
-"""The options of ``softloc train``: names, types and help; defaults are the library's."""
+"""The options of ``softloc train``: names, types and help; defaults are the library's.
+
+What ``show_default`` says of those is compared with them by ``tests/cli/test_train.py``: importing
+them here would make ``--help`` load PyTorch.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +18,7 @@ Labels = Annotated[
     typer.Option(
         metavar="CSV|DIR",
         help="Table with file,time_s,label, or a folder of label files (CSV, TSV, Audacity, "
-        "MIDI), one a recording.",
+        "MIDI, JSON, JAMS, SVL, XML), one a recording.",
     ),
 ]
 
@@ -70,7 +74,10 @@ Init = Annotated[
     ),
 ]
 
-Size = Annotated[str | None, typer.Option(help="small, paper or large.", rich_help_panel=_SHAPE)]
+Size = Annotated[
+    str | None,
+    typer.Option(help="small, paper or large.", show_default="large", rich_help_panel=_SHAPE),
+]
 
 Bidirectional = Annotated[
     bool,
@@ -82,6 +89,7 @@ Loss = Annotated[
     typer.Option(
         help="softloc, sll, count, cross-entropy, label-smoothing, soft-bootstrap or "
         "shift-tolerant.",
+        show_default="softloc",
         rich_help_panel=_LEARNING,
     ),
 ]
@@ -90,7 +98,9 @@ Softness = Annotated[
     float | None,
     typer.Option(
         metavar="MS",
-        help="How imprecise the labels may be; inf learns from counts alone.",
+        help="Standard deviation that the times of the labels may have, rather more than less; "
+        "inf learns from counts alone.",
+        show_default="50",
         rich_help_panel=_LEARNING,
     ),
 ]
@@ -106,13 +116,18 @@ AnnotatorSoftness = Annotated[
 
 Measure = Annotated[
     str | None,
-    typer.Option(help="Distance of smoothed signals: mse or log.", rich_help_panel=_LEARNING),
+    typer.Option(
+        help="Distance of smoothed signals: mse or log.",
+        show_default="mse",
+        rich_help_panel=_LEARNING,
+    ),
 ]
 
 Alpha = Annotated[
     str | None,
     typer.Option(
         help="Weight of the count term: drums, piano or puffs (schedules), or a number.",
+        show_default="drums",
         rich_help_panel=_LEARNING,
     ),
 ]
@@ -120,12 +135,16 @@ Alpha = Annotated[
 LabelLength = Annotated[
     float | None,
     typer.Option(
-        metavar="MS", help="Length of labels for cross-entropy.", rich_help_panel=_LEARNING
+        metavar="MS",
+        help="Length of labels for cross-entropy.",
+        show_default="32",
+        rich_help_panel=_LEARNING,
     ),
 ]
 
 Steps = Annotated[
-    int | None, typer.Option(help="Steps of the optimiser.", rich_help_panel=_LEARNING)
+    int | None,
+    typer.Option(help="Steps of the optimiser.", show_default="4000", rich_help_panel=_LEARNING),
 ]
 
 Minutes = Annotated[
@@ -133,15 +152,20 @@ Minutes = Annotated[
     typer.Option(help="About how long to train, instead of --steps.", rich_help_panel=_LEARNING),
 ]
 
-BatchSize = Annotated[int | None, typer.Option(help="Windows a step.", rich_help_panel=_LEARNING)]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Windows a step.", show_default="16", rich_help_panel=_LEARNING)
+]
 
 Window = Annotated[
     float | None,
-    typer.Option(metavar="S", help="Length of a window.", rich_help_panel=_LEARNING),
+    typer.Option(
+        metavar="S", help="Length of a window.", show_default="3", rich_help_panel=_LEARNING
+    ),
 ]
 
 LearningRate = Annotated[
-    float | None, typer.Option(help="Its largest value.", rich_help_panel=_LEARNING)
+    float | None,
+    typer.Option(help="Its largest value.", show_default="0.002", rich_help_panel=_LEARNING),
 ]
 
 Augment = Annotated[
@@ -158,11 +182,14 @@ Precision = Annotated[
     typer.Option(
         metavar="NAME",
         help="float32, or bfloat16: faster where the processor is made for it.",
+        show_default="float32",
         rich_help_panel=_LEARNING,
     ),
 ]
 
-Seed = Annotated[int | None, typer.Option(help="Of all randomness.", rich_help_panel=_LEARNING)]
+Seed = Annotated[
+    int | None, typer.Option(help="Of all randomness.", show_default="0", rich_help_panel=_LEARNING)
+]
 
 Device = Annotated[
     str,
@@ -207,7 +234,8 @@ Board = Annotated[
 ]
 
 SaveEvery = Annotated[
-    float | None, typer.Option(metavar="S", help="Seconds between states to resume from.")
+    float | None,
+    typer.Option(metavar="S", help="Seconds between states to resume from.", show_default="20"),
 ]
 
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import typer
 from clicks import write_corpus
 from typer.testing import CliRunner
 
 from softloc.checkpoints import load_checkpoint
 from softloc.errors import SettingsError
+from softloc.training import TrainingSettings
 from softloc_cli.app import app
 from softloc_cli.train import _work_folder
 
@@ -253,3 +255,21 @@ def test_infinite_softness_is_still_json(tmp_path: Path, labels: Path) -> None:
     for text in texts:
         assert "inf" in json.dumps(json.loads(text, parse_constant=pytest.fail))
     assert load_checkpoint(model).settings.softness_ms == float("inf")
+
+
+def test_the_help_tells_the_defaults_of_the_library() -> None:
+    settings = TrainingSettings()
+    told = {
+        "size": settings.size, "loss": settings.loss.name, "softness": settings.softness_ms,
+        "measure": settings.loss.measure, "alpha": settings.loss.alpha,
+        "label_length": settings.loss.label_length_ms, "steps": settings.steps,
+        "batch_size": settings.batch_size, "window": settings.window_s,
+        "learning_rate": settings.learning_rate, "precision": settings.precision,
+        "seed": settings.seed, "save_every": settings.state_interval_s,
+    }  # fmt: skip
+    command = typer.main.get_command(app).commands["train"]  # type: ignore[attr-defined]
+    shown = {option.name: option.show_default for option in command.params}
+    for name, value in told.items():
+        assert shown[name] == (f"{value:g}" if isinstance(value, int | float) else value), name
+    named = {name for name, text in shown.items() if isinstance(text, str)}
+    assert named == set(told)
