@@ -22,7 +22,7 @@ from softloc.datasets import LabelSequence, Recording
 from softloc.decoding import decode_onsets
 from softloc.errors import AudioError
 from softloc.evaluation import evaluate
-from softloc.events import Corpus, Onset
+from softloc.events import MAX_TIME_S, Corpus, Onset
 from softloc.features import FeatureSettings
 from softloc.formats import WRITABLE, Provenance, read_onsets, write_onsets
 from softloc.losses import LOSS_NAMES, LossSettings, make_loss
@@ -226,6 +226,6 @@ def test_odd_times_are_kept_or_refused(form: str, time_s: float, tmp_path: Path)
 
 @pytest.mark.parametrize("noise", ["normal", "uniform", "shift", "skew", "laplace"])
 def test_perturbing_the_latest_times_stays_finite(noise: str) -> None:
-    corpus = Corpus(Path("a.csv"), "table", Path(), {"a": [Onset(1e300, "KD"), Onset(0.0, "SD")]})
+    corpus = Corpus(Path("a.csv"), "table", Path(), {"a": [Onset(0.9 * MAX_TIME_S, "KD"), Onset(0.0, "SD")]})
     perturbed, _ = perturb(corpus, PerturbSettings(noise=Noise(noise, 1e6), seed=1))
     assert all(math.isfinite(onset.time_s) for onset in perturbed.recordings["a"])
