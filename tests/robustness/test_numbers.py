@@ -226,6 +226,7 @@ def test_odd_times_are_kept_or_refused(form: str, time_s: float, tmp_path: Path)
 
 @pytest.mark.parametrize("noise", ["normal", "uniform", "shift", "skew", "laplace"])
 def test_perturbing_the_latest_times_stays_finite(noise: str) -> None:
-    corpus = Corpus(Path("a.csv"), "table", Path(), {"a": [Onset(0.9 * MAX_TIME_S, "KD"), Onset(0.0, "SD")]})
+    onsets = [Onset(0.9 * MAX_TIME_S, "KD"), Onset(0.0, "SD")]
+    corpus = Corpus(Path("a.csv"), "table", Path(), {"a": onsets})
     perturbed, _ = perturb(corpus, PerturbSettings(noise=Noise(noise, 1e6), seed=1))
     assert all(math.isfinite(onset.time_s) for onset in perturbed.recordings["a"])
