@@ -166,7 +166,8 @@ class Dataset:
         """
         digest = hashlib.sha256(repr(self.classes.names).encode())
         for recording in self.recordings:
-            digest.update(f"{recording.name}\0{recording.duration_s:.6f}".encode())
+            name = recording.name.encode(errors="surrogateescape")
+            digest.update(name + f"\0{recording.duration_s:.6f}".encode())
             for sequence in recording.sequences:
                 digest.update(sequence.annotator.encode() + sequence.times_s.tobytes())
                 digest.update(sequence.classes.tobytes() + sequence.softness_ms.tobytes())
@@ -174,14 +175,19 @@ class Dataset:
 
     def shorten(self, max_s: float, seed: int) -> Dataset:
         """Keep recordings drawn at random, in their order, up to `max_s` seconds (one at least)."""
+        kept = self.draw(range(len(self.recordings)), max_s, seed)
+        return replace(self, recordings=tuple(self.recordings[i] for i in kept))
+
+    def draw(self, indices: Sequence[int], max_s: float, seed: int) -> list[int]:
+        """Draw of these recordings, up to `max_s` seconds, one at least; returns them in order."""
         kept: list[int] = []
         total_s = 0.0
-        for index in np.random.default_rng(seed).permutation(len(self.recordings)).tolist():
+        for index in np.random.default_rng(seed).permutation(indices).tolist():
             length_s = self.recordings[index].duration_s
             if not kept or total_s + length_s <= max_s:
                 kept.append(index)
                 total_s += length_s
-        return replace(self, recordings=tuple(self.recordings[i] for i in sorted(kept)))
+        return sorted(kept)
 
     def split(self, share: float, seed: int) -> tuple[Dataset, Dataset]:
         """Hold a share of the recordings back, drawn at random: (rest, held back).

@@ -33,7 +33,7 @@ from softloc.events import Onset
 from softloc.history import History
 from softloc.inference import CHUNK_FRAMES, Frames, Hearing, edge_frames, logistic
 from softloc.model_files import ModelSettings
-from softloc.network import bands_after, input_shape
+from softloc.network import encoded_width
 from softloc.spool import EVENT, Labeller
 from softloc.velocity import VelocityReadOut, frames_around
 
@@ -103,11 +103,7 @@ def megabytes_per_hour(model: ModelSettings) -> float:
     and the gates and the output of both directions.
     """
     shape = model.network
-    _, bands = input_shape(shape)
-    for stage in shape.stages:
-        bands = bands_after(bands, stage) // stage.pool
-    width = shape.stages[-1].channels * bands
-    values_per_frame = 2 * width + 2 * (4 + 1) * shape.lstm_units
+    values_per_frame = 2 * encoded_width(shape) + 2 * (4 + 1) * shape.lstm_units
     frames = float(model.features.grid.frame_rate) * 3600
     return model.n_members * frames * values_per_frame * _BYTES_PER_VALUE / 1e6
 

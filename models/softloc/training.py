@@ -67,7 +67,7 @@ from softloc.network import OnsetNetwork
 from softloc.presets import get_size
 from softloc.processes import ALONE, Team, share_gradients
 from softloc.velocity import VelocityReadOut, fill_unknown
-from softloc.velocity_fitting import MAX_FIT_S, fit_velocities
+from softloc.velocity_fitting import MAX_FIT_S, fit_velocities, match_window_s
 from softloc.versions import installed_versions
 
 #: Tolerances of F1 where the validation labels are exact.
@@ -255,8 +255,7 @@ class Validation:
         """Tolerances of F1: exact labels allow fine ones, noisy ones only a wide one."""
         if self.clean:
             return CLEAN_TOLERANCES_S
-        soft_s = softness_ms / 1000.0 if math.isfinite(softness_ms) else 0.0
-        return (max(CLEAN_TOLERANCES_S[0], 2.0 * soft_s),)
+        return (match_window_s(softness_ms),)
 
     def quality(self, entry: Mapping[str, float]) -> float:
         """How good a row of the curve is: mean F1 by exact labels, else minus the loss."""

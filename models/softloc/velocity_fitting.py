@@ -81,14 +81,7 @@ def draw_recordings(dataset: Dataset, max_s: float, seed: int) -> list[int]:
         for index, recording in enumerate(dataset.recordings)
         if any(sequence.velocities is not None for sequence in recording.sequences)
     ]
-    kept: list[int] = []
-    total_s = 0.0
-    for index in np.random.default_rng(seed).permutation(usable).tolist():
-        length_s = dataset.recordings[index].duration_s
-        if not kept or total_s + length_s <= max_s:
-            kept.append(index)
-            total_s += length_s
-    return sorted(kept)
+    return dataset.draw(usable, max_s, seed)
 
 
 def match_window_s(softness_ms: float) -> float:

@@ -26,6 +26,7 @@ from softloc.network import (
     bands_after,
     convolution_places,
     dense_inputs,
+    encoded_width,
     input_shape,
 )
 
@@ -153,14 +154,6 @@ def memory_graph(settings: NetworkSettings, weights: Weights) -> bytes:
     for name in after:
         graph.add_output(name, (directions, 1, units))
     return graph.to_bytes()
-
-
-def encoded_width(settings: NetworkSettings) -> int:
-    """Values per frame that the convolutions give."""
-    channels, bands = input_shape(settings)
-    for stage in settings.stages:
-        channels, bands = stage.channels, bands_after(bands, stage) // stage.pool
-    return channels * bands
 
 
 def fold_convolution(

@@ -115,6 +115,14 @@ def multiplications_per_frame(settings: NetworkSettings) -> int:
     return total + settings.dense_units * (dense_inputs(settings, width) + settings.n_classes)
 
 
+def encoded_width(settings: NetworkSettings) -> int:
+    """Values per frame that the convolutions give."""
+    channels, bands = input_shape(settings)
+    for stage in settings.stages:
+        channels, bands = stage.channels, bands_after(bands, stage) // stage.pool
+    return channels * bands
+
+
 def tensor_shapes(settings: NetworkSettings) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor that the layers hold, before they are made."""
     statistics = (2, settings.n_bands)

@@ -13,6 +13,7 @@ import numpy as np
 
 from softloc.rendering.filters import Audio, highpass, lowpass
 from softloc.rendering.kits import SAMPLE_RATE_HZ
+from softloc.rendering.membranes import TOM_STEPS
 from softloc.rendering.partials import (
     between,
     burst,
@@ -26,8 +27,6 @@ from softloc.rendering.partials import (
 
 #: Pulses of the TR-808's cymbal circuit, Hz.
 _SQUARES_HZ = np.array([205.3, 304.4, 369.6, 522.7, 540.0, 800.0])
-
-_TOM_STEPS = {"tom_hi": 2, "tom_mid": 1, "tom_lo": 0}
 
 #: Decay range of each piece of metal, in seconds.
 _METAL_S = {
@@ -75,7 +74,7 @@ def machine_tom(
 ) -> Audio:
     """Make a falling sine with a breath of noise; three pitches of one circuit."""
     lowest_hz, step = between(drum, 55.0, 140.0), between(drum, 1.15, 1.6)
-    lowest_hz *= step ** _TOM_STEPS[articulation]
+    lowest_hz *= step ** TOM_STEPS[articulation]
     body = sweep(drum, velocity, lowest_hz, between(drum, 0.05, 0.4))
     noise = burst(hit, 100.0, between(drum, 500.0, 8_000.0), between(drum, 0.01, 0.2))
     return layered(body, unit(noise, drum.uniform(-40.0, -8.0)))

@@ -36,7 +36,8 @@ MODE_RATIOS = np.array(
     [1.0, 1.593, 2.136, 2.296, 2.653, 2.917, 3.156, 3.500, 3.600, 3.652, 4.060, 4.154, 4.6, 4.83]
 )
 
-_TOM_STEPS = {"tom_hi": 2, "tom_mid": 1, "tom_lo": 0}
+#: How many steps a tom lies above the lowest.
+TOM_STEPS = {"tom_hi": 2, "tom_mid": 1, "tom_lo": 0}
 
 
 def head(
@@ -150,7 +151,7 @@ def tom(
     lowest_hz = between(drum, 58.0, 165.0)
     step = between(drum, 1.12, 1.5)
     shrink = drum.uniform(0.7, 1.0)
-    steps = _TOM_STEPS[articulation]
+    steps = TOM_STEPS[articulation]
     body = head(
         drum,
         hit,
