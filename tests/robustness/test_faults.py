@@ -285,7 +285,7 @@ def test_cache_stays_where_nothing_can_be_locked(
 
 
 def test_what_a_killed_training_left_is_removed(tmp_path: Path) -> None:
-    left = tmp_path / ".model-abc.softloc-cache"
+    left = tmp_path / ".model-abcd_123.softloc-cache"
     left.mkdir()
     (left / "train.pcm").write_bytes(b"audio")
     with _work_folder(tmp_path / "model.safetensors"):
