@@ -33,7 +33,6 @@ from softloc.engines.onnx_graphs import (
     STATE,
     Weights,
     add_convolution,
-    encoded_width,
     fold_convolution,
 )
 from softloc.features.transforms import numpy_transform, real_transform
@@ -42,6 +41,7 @@ from softloc.network import (
     NetworkSettings,
     bands_after,
     convolution_places,
+    encoded_width,
     input_shape,
 )
 

@@ -315,17 +315,6 @@ def training_speed_table() -> str:
     return _table(header, rows)
 
 
-def training_memory_table() -> str:
-    """List what a step takes with memory given back to the system, and kept."""
-    header = ("size", "memory", "elapsed, ms", "processor, ms", "pages taken anew", "steps timed")
-    rows = []
-    for size, result in _load("training_memory.json")["results"].items():
-        for memory in ("given back", "kept"):
-            cells = (f"{result[kind][memory]:,.0f}" for kind in ("elapsed", "processor", "pages"))
-            rows.append((f"`{size}`", memory, *cells, str(result["steps_each"])))
-    return _table(header, rows)
-
-
 def training_parts_table() -> str:
     """Where the processor time of a step goes."""
     results = _load("training_speed.json")["results"]
@@ -846,7 +835,6 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "count_nll": count_table,
     "loss_scale": loss_scale_table,
     "training_speed": training_speed_table,
-    "training_memory": training_memory_table,
     "training_parts": training_parts_table,
     "listing": listing_table,
     "unit_costs": unit_costs_table,

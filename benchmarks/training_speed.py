@@ -13,9 +13,6 @@ and backward pass down to the logits. What draws a batch runs beside the rest wh
 is free.
 
 *Operators*: what PyTorch's profiler counts in a step, the largest.
-
-``--memory`` measures, into ``training_memory.json``, what it gains that the C library keeps what a
-step frees (`softloc.memory`): turns with and without, and the pages that a step takes anew.
 """
 
 from __future__ import annotations
@@ -25,7 +22,6 @@ import itertools
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -53,9 +49,6 @@ WARM_UP_STEPS = 1
 STEPS = {"large": 5, "small": 8, "paper": 3}
 TURNS = 1
 PART_REPEATS = 3
-MEMORY_RESULTS = RESULTS.with_name("training_memory.json")
-MEMORY_STEPS = {"large": 12, "small": 40}
-MEMORY_TURNS = 3
 OPERATORS_SHOWN = 12
 
 Result = TypeVar("Result")
@@ -66,24 +59,23 @@ class _EnoughError(Exception):
 
 
 class _Clock(Observer):
-    """Notes when steps end, by the wall and by the processor, and the pages taken so far."""
+    """Notes when steps end, by the wall and by the processor."""
 
     def __init__(self, n_steps: int) -> None:
-        self._marks: list[tuple[float, float, float]] = []
+        self._times_s: list[tuple[float, float]] = []
         self._n_steps = n_steps
 
     def on_step(self, loss: float) -> None:  # noqa: ARG002
-        pages = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        self._marks.append((1e3 * time.perf_counter(), 1e3 * time.process_time(), pages))
-        if len(self._marks) > self._n_steps:
+        self._times_s.append((time.perf_counter(), time.process_time()))
+        if len(self._times_s) > self._n_steps:
             raise _EnoughError
 
-    def steps(self) -> dict[str, list[float]]:
-        """Milliseconds and pages that each step took after the first ones."""
-        columns = zip(*self._marks[WARM_UP_STEPS:], strict=True)
+    def steps_ms(self) -> dict[str, list[float]]:
+        """How long each step took after the first ones."""
+        columns = zip(*self._times_s[WARM_UP_STEPS:], strict=True)
         return {
-            kind: [after - before for before, after in itertools.pairwise(column)]
-            for kind, column in zip(("elapsed", "processor", "pages"), columns, strict=True)
+            kind: [1000 * (after - before) for before, after in itertools.pairwise(column)]
+            for kind, column in zip(("elapsed", "processor"), columns, strict=True)
         }
 
 
@@ -98,10 +90,10 @@ def settings_of(size: str, seed: int = 0) -> TrainingSettings:
     return TrainingSettings(size=size, steps=1_000, validations=1, seed=seed)
 
 
-def time_steps(size: str, precision: str, n_steps: int) -> dict[str, list[float]]:
-    """Tell what each step takes, in ms and pages; also runs with the first version's code."""
+def time_steps(size: str, precision: str) -> dict[str, list[float]]:
+    """Milliseconds from step to step; also runs with the first version's code."""
     dataset = example_dataset()
-    clock = _Clock(WARM_UP_STEPS + n_steps)
+    clock = _Clock(WARM_UP_STEPS + STEPS[size])
     settings = settings_of(size)
     if precision != "float32":  # the first version has no choice
         settings = replace(settings, precision=precision)
@@ -110,28 +102,17 @@ def time_steps(size: str, precision: str, n_steps: int) -> dict[str, list[float]
         validation = Validation(dataset, clean=True)
         output = folder / "model.safetensors"
         fit(dataset, validation, settings, output, folder, observer=clock)
-    return clock.steps()
+    return clock.steps_ms()
 
 
-def time_steps_apart(
-    models: Path, size: str, precision: str, n_steps: int, memory: str = "as it is"
-) -> dict[str, list[float]]:
+def time_steps_apart(models: Path, size: str, precision: str) -> dict[str, list[float]]:
     """Run `time_steps` in a fresh process with the library that lies in this folder."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join((str(models), str(ROOT))),
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(  # noqa: S603 - our own module
-        [
-            sys.executable,
-            "-m",
-            "benchmarks.training_speed",
-            "--worker",
-            size,
-            precision,
-            str(n_steps),
-            memory,
-        ],
+        [sys.executable, "-m", "benchmarks.training_speed", "--worker", size, precision],
         env=environment,
         cwd=ROOT,
         check=True,
@@ -168,7 +149,7 @@ def compare_versions(size: str) -> dict[str, Any]:
         runs: dict[str, list[dict[str, list[float]]]] = {name: [] for name in ways}
         for _ in range(TURNS):
             for name, (models, precision) in ways.items():
-                runs[name].append(time_steps_apart(models, size, precision, STEPS[size]))
+                runs[name].append(time_steps_apart(models, size, precision))
     result: dict[str, Any] = {"steps_each": TURNS * STEPS[size]}
     for kind in ("elapsed", "processor"):
         medians_ms = {
@@ -273,60 +254,22 @@ def _largest_operators(work: Callable[[], object], repeats: int = 1) -> dict[str
     }
 
 
-def compare_memory(size: str) -> dict[str, Any]:
-    """Medians of a step where memory goes back to the system, and where it is kept."""
-    runs: dict[str, list[dict[str, list[float]]]] = {"given back": [], "kept": []}
-    for _ in range(MEMORY_TURNS):
-        for memory, turns in runs.items():
-            models = ROOT / "models"
-            turns.append(time_steps_apart(models, size, "float32", MEMORY_STEPS[size], memory))
-    result: dict[str, Any] = {"steps_each": MEMORY_TURNS * MEMORY_STEPS[size]}
-    for kind in ("elapsed", "processor", "pages"):
-        result[kind] = {
-            memory: round(statistics.median(itertools.chain(*(turn[kind] for turn in turns))), 1)
-            for memory, turns in runs.items()
-        }
-    return result | {"load_average": round(os.getloadavg()[0], 2)}
-
-
-def run_worker(size: str, precision: str, n_steps: str, memory: str) -> None:
-    """Print what `time_steps` finds."""
-    if memory == "kept":
-        from softloc.memory import keep_freed_memory  # noqa: PLC0415 - the first version has none
-
-        if not keep_freed_memory():
-            raise SystemExit("the C library cannot be told to keep memory")
-    print(json.dumps(time_steps(size, precision, int(n_steps))))
-
-
 def main() -> None:
     """Measure and write the record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument(
-        "--worker", nargs=4, metavar=("SIZE", "PRECISION", "STEPS", "MEMORY"), help="by itself"
-    )
-    parser.add_argument("--memory", action="store_true", help="only what keeping memory gains")
-    options = parser.parse_args()
+    parser.add_argument("--worker", nargs=2, metavar=("SIZE", "PRECISION"))
+    worker = parser.parse_args().worker
     torch.set_num_threads(1)
-    if options.worker:
-        run_worker(*options.worker)
-        return
-    if options.memory:
-        write_record(MEMORY_RESULTS, {size: compare_memory(size) for size in MEMORY_STEPS})
+    if worker:
+        print(json.dumps(time_steps(*worker)))
         return
     results = {}
     for size in SIZES:
         results[size] = {"steps": compare_versions(size), "parts": part_times(size)}
         print(size, results[size]["steps"], results[size]["parts"]["median_ms"], flush=True)
-    write_record(RESULTS, results)
-
-
-def write_record(path: Path, results: dict[str, Any]) -> None:
-    """Write results, and how they were found."""
     settings = settings_of(SIZES[0])
-    is_memory = path == MEMORY_RESULTS
     record = {
-        "command": f"python -m benchmarks.training_speed{' --memory' if is_memory else ''}",
+        "command": "python -m benchmarks.training_speed",
         "date": datetime.now(UTC).date().isoformat(),
         "first_version": FIRST_VERSION,
         "settings": {
@@ -334,7 +277,7 @@ def write_record(path: Path, results: dict[str, Any]) -> None:
             "window_s": settings.window_s,
             "seed": settings.seed,
             "threads": 1,
-            "turns": MEMORY_TURNS if is_memory else TURNS,
+            "turns": TURNS,
         },
         "method": __doc__,
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
@@ -345,8 +288,8 @@ def write_record(path: Path, results: dict[str, Any]) -> None:
         },
         "results": results,
     }
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(f"wrote {path.name}")
+    RESULTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(f"wrote {RESULTS.name}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from softloc.errors import OutputError, SettingsError
 from softloc.files import lock_folder
 from softloc.formats import read_corpus
-from softloc.memory import keep_freed_memory
 from softloc_cli import train_options as options
 from softloc_cli.console import progress, report, report_skipped, user_errors
 from softloc_cli.train_processes import is_for_launching, run_processes
@@ -128,7 +127,6 @@ def train(
             return
         if threads:
             torch.set_num_threads(threads)
-        keep_freed_memory()
         total_s = dataset.duration_s + validation.dataset.duration_s
         with (
             _interruptible(),

@@ -14,7 +14,7 @@ LIBRARY = ROOT / "models" / "softloc"
 COMMANDS = ROOT / "softloc_cli"
 
 LAYERS = (
-    {"errors", "timebase", "files", "history", "note_maps", "interrupts", "versions", "memory"},
+    {"errors", "timebase", "files", "history", "note_maps", "interrupts", "versions"},
     {"events", "vocabulary", "network", "loss", "decoders", "processes", "curves"},
     {"formats", "perturb", "evaluation", "audio", "losses"},
     {"features", "decoding", "velocity", "audio_store", "rendering", "diagnosis", "report"},

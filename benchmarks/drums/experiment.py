@@ -24,7 +24,6 @@ from softloc.errors import SettingsError
 from softloc.events import Corpus
 from softloc.formats import read_corpus
 from softloc.losses import LossSettings
-from softloc.memory import keep_freed_memory
 from softloc.perturb import Noise, PerturbSettings, perturb
 from softloc.training import Observer, TrainingSettings, Validation, fit
 
@@ -145,7 +144,6 @@ def train_once(
     events, and mixed under the others.
     """
     torch.set_num_threads(1)
-    keep_freed_memory()
     drumless = [corpus / name for name in DRUMLESS if (corpus / name).is_dir()]
     backgrounds = drumless if classes == CLASSES else []
     shared = (noise_ms, settings.softness_ms, settings.seed, classes)

@@ -26,8 +26,7 @@ Transform = Callable[[NDArray[np.float32], NDArray[np.complex64]], None]
 
 # Where SciPy keeps what computes. It is private to SciPy: nothing here takes for granted that it is
 # there, or what it takes.
-_FOLDER, _NAME = "fft/_pocketfft", "pypocketfft"
-_FULL_NAME = f"scipy.{_FOLDER.replace('/', '.')}.{_NAME}"
+_PLACES = ("fft/_pocketfft/pypocketfft", "fft/_duccfft/pyduccfft")  # the latter from SciPy 1.18
 
 
 @functools.cache
@@ -58,9 +57,10 @@ def _scipy_transform() -> Transform:
     """
     # Under SciPy's own name: a process that has this module twice, because it imports SciPy later,
     # ends with a crash (seen with 1.13 to 1.16.0, no longer with 1.16.3).
-    module: Any = sys.modules.get(_FULL_NAME)
+    path, name = _find_module()
+    module: Any = sys.modules.get(name)
     if module is None:
-        module = sys.modules[_FULL_NAME] = _load_without_scipy()
+        module = sys.modules[name] = _load_without_scipy(path, name)
     compute = module.r2c
 
     def transform(frames: NDArray[np.float32], out: NDArray[np.complex64]) -> None:
@@ -69,22 +69,24 @@ def _scipy_transform() -> Transform:
     return transform
 
 
-def _load_without_scipy() -> ModuleType:
-    """Load SciPy's extension module and nothing else of it."""
+def _find_module() -> tuple[Path, str]:
+    """Find SciPy's extension module: its file, and SciPy's name for it."""
     found = find_spec("scipy")
     folders = found.submodule_search_locations if found is not None else None
-    paths = [
-        path
-        for folder in folders or ()
-        for suffix in EXTENSION_SUFFIXES
-        if (path := Path(folder, _FOLDER, _NAME + suffix)).is_file()
-    ]
-    if not paths:
-        raise ImportError(f"SciPy has no {_NAME}")
-    loader = ExtensionFileLoader(_FULL_NAME, str(paths[0]))
-    spec = spec_from_loader(_FULL_NAME, loader)
+    for folder in folders or ():
+        for place in _PLACES:
+            for suffix in EXTENSION_SUFFIXES:
+                if (path := Path(folder, place + suffix)).is_file():
+                    return path, f"scipy.{place.replace('/', '.')}"
+    raise ImportError(f"SciPy has none of {', '.join(_PLACES)}")
+
+
+def _load_without_scipy(path: Path, name: str) -> ModuleType:
+    """Load SciPy's extension module and nothing else of it."""
+    loader = ExtensionFileLoader(name, str(path))
+    spec = spec_from_loader(name, loader)
     if spec is None:
-        raise ImportError(f"{paths[0]} cannot be loaded")
+        raise ImportError(f"{path} cannot be loaded")
     module = module_from_spec(spec)
     loader.exec_module(module)
     return module
