@@ -57,7 +57,7 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = {
         Recipe("large", 60_000, alpha=0.2, minutes=2_000),
         Recipe("large", 36_000, alpha=0.2, minutes=1_000),
     ),
-    "drums-small": (Recipe("small", 30_000, alpha="piano", minutes=1_000),),
+    "drums-small": (Recipe("small", 45_000, alpha=0.2, minutes=1_000),),
 }
 
 
