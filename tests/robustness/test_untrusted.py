@@ -91,7 +91,8 @@ def test_page_of_an_evaluation_holds_no_recording_from_outside(places: Path) -> 
     assert 'id="audio-0"' not in page.read_text()
     labels.write_text("file,time_s,label\nprivate.wav,0.1,KD\n")
     shutil.copy(places / "private" / "private.wav", labels.parent)
-    assert CliRunner().invoke(app, ["evaluate", str(labels), str(labels), "--html", str(page)])
+    result = CliRunner().invoke(app, ["evaluate", str(labels), str(labels), "--html", str(page)])
+    assert result.exit_code == 0
     assert 'id="audio-0"' in page.read_text()
 
 

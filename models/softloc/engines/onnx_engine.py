@@ -28,8 +28,8 @@ from softloc.features import (
 from softloc.model_files import ModelFile
 from softloc.network import NetworkSettings
 
-# Builds from 1.29 on report their use to Microsoft, and keep a database of events in the user's
-# cache; it counts what the variable says when the library is loaded, not later.
+# Builds (seen with 1.32) report their use to Microsoft, and keep a database of events in the
+# user's cache; it counts what the variable says when the library is loaded, not later.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
