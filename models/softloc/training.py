@@ -794,16 +794,15 @@ class _Run:
         self.seconds = float(state["seconds"])
         if not 0 <= self.step <= self.steps:
             raise ValueError(f"step {self.step} of {self.steps}")
-        if state["best"]:  # none before the first validation
+        if state["best"]:  # none before the first validation; loaded only to see that it fits
             self.average.load_state_dict(state["best"])
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self._restore_optimizer(state["optimizer"])
-        if (
-            state["filterbank"].shape != self.model.log_mel.filterbank.shape
-        ):  # copy_ would repeat it
+        filterbank = self.model.log_mel.filterbank
+        if state["filterbank"].shape != filterbank.shape:  # a smaller one would be repeated
             raise ValueError(f"a filterbank of shape {tuple(state['filterbank'].shape)}")
-        self.model.log_mel.filterbank.copy_(state["filterbank"])
+        filterbank.copy_(state["filterbank"])
         self.best, self.best_row = dict(state["best"]), _as_row(state["best_row"])
         self.losses = [float(loss) for loss in state["losses"]]
         self.curve = [_as_row(row) for row in state["curve"]]
@@ -817,7 +816,8 @@ class _Run:
         kinds = {name: type(value) for name, value in own.items()}
         self.optimizer.load_state_dict(dict(state))
         (loaded,) = self.optimizer.param_groups
-        if {name: type(value) for name, value in loaded.items()} != kinds:
+        # Another PyTorch may have more of them, or fewer.
+        if any(type(loaded[name]) is not kinds[name] for name in kinds.keys() & loaded.keys()):
             raise ValueError("other settings of the optimiser")
         for weights, moments in self.optimizer.state.items():
             if any(moments[name].shape != weights.shape for name in ("exp_avg", "exp_avg_sq")):
