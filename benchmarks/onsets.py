@@ -36,7 +36,8 @@ from softloc.events import Corpus, Onset
 from softloc.files import file_sha256, write_text_atomic
 from softloc.formats import read_corpus
 from softloc.pipeline import Transcriber, load
-from softloc.training import PRECISIONS, record_path
+from softloc.training_files import record_path
+from softloc.training_settings import PRECISIONS
 
 LABEL = "ON"
 #: Of the drums, as much is trained on.

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from softloc.checkpoints import Checkpoint
     from softloc.datasets import Classes, Dataset
     from softloc.events import Corpus
-    from softloc.training import Execution, Observer, TrainingSettings, Validation
+    from softloc.training_observers import Observer
+    from softloc.training_settings import Execution, TrainingSettings
+    from softloc.training_validation import Validation
 
 #: Folders of decoded audio; nobody else's end like this.
 _CACHE_SUFFIX = ".softloc-cache"
@@ -81,7 +83,8 @@ def train(
         import torch
 
         from softloc.datasets import build_dataset, set_annotator_softness
-        from softloc.training import fit, record_path
+        from softloc.training import fit
+        from softloc.training_files import record_path
 
         execution = stack.enter_context(_execution(device, accumulate))
         leads = execution.team.leads
@@ -158,7 +161,7 @@ def _execution(device: str, accumulate: int) -> Iterator[Execution]:
     """Choose the device and meet the other processes, if there are any."""
     from softloc.engines import choose_device
     from softloc.processes import join_team, own_device
-    from softloc.training import Execution
+    from softloc.training_settings import Execution
 
     computes_on = choose_device(own_device(choose_device(device)))
     with join_team(computes_on) as team:
@@ -168,7 +171,7 @@ def _execution(device: str, accumulate: int) -> Iterator[Execution]:
 @contextlib.contextmanager
 def _observer(audio_s: float, board: Path | None, *, quiet: bool) -> Iterator[Observer]:
     """Show the training on the terminal and, if wanted, in TensorBoard."""
-    from softloc.training import Observers
+    from softloc.training_observers import Observers
     from softloc_cli.train_board import TrainingBoard
     from softloc_cli.train_display import TrainingDisplay
 
@@ -193,7 +196,7 @@ def _check_recordings(dataset: Dataset, validation: Validation) -> None:
 def _settings(loss_options: dict[str, Any], *, augment: bool, **values: Any) -> TrainingSettings:
     """Defaults of the library, replaced by what was given."""
     from softloc.batches import NO_AUGMENTATION
-    from softloc.training import TrainingSettings
+    from softloc.training_settings import TrainingSettings
 
     defaults = TrainingSettings()
     given = {name: value for name, value in values.items() if value is not None}
@@ -227,7 +230,7 @@ def _parse_annotators(texts: list[str]) -> dict[str, float]:
 
 def _check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
     from softloc.model_files import MODEL_SUFFIX
-    from softloc.training import curve_path, picture_path, record_path, state_path
+    from softloc.training_files import curve_path, picture_path, record_path, state_path
 
     if output.suffix != MODEL_SUFFIX:
         raise SettingsError(f"-o {output}: a model file ends in {MODEL_SUFFIX}")
@@ -281,7 +284,7 @@ def _validation_data(
     outside: bool,
 ) -> tuple[Dataset, Validation]:
     from softloc.datasets import build_dataset, check_apart
-    from softloc.training import Validation
+    from softloc.training_validation import Validation
 
     if valid_labels is not None:
         corpus = read_corpus(valid_labels)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from softloc.errors import SettingsError
-from softloc.training import Observer
+from softloc.training_observers import Observer
 
 #: Names of the curve's columns there; TensorBoard groups by what stands before the slash.
 _TAGS = {"train_loss": "loss/training", "valid_loss": "loss/validation"}

@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from softloc.training import Observer
+from softloc.training_observers import Observer
 from softloc_cli.console import report
 
 

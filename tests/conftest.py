@@ -40,7 +40,7 @@ def data_root() -> Path:
 def half_precision() -> str:
     """Name the precision of half the digits; tests that need it skip where it cannot be had."""
     from softloc.errors import SettingsError
-    from softloc.training import require_precision
+    from softloc.training_settings import require_precision
 
     try:
         require_precision("bfloat16", "cpu")

@@ -20,9 +20,11 @@ LAYERS = (
     {"features", "decoding", "velocity", "audio_store", "rendering", "diagnosis", "report"},
     {"presets", "model_files", "model_weights", "datasets", "batches", "spool"},
     {"checkpoints", "engines", "joining"},
-    {"inference"},
-    {"streaming"},
+    {"inference", "training_files", "training_observers", "training_settings"},
+    {"streaming", "training_model", "training_state"},
     {"pipeline", "velocity_fitting", "live"},
+    {"training_validation"},
+    {"training_record"},
     {"training"},
 )
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}

@@ -26,7 +26,8 @@ from softloc.datasets import Dataset
 from softloc.errors import SettingsError
 from softloc.presets import SIZES
 from softloc.processes import ALONE, Team, join_team, own_device
-from softloc.training import Execution, curve_path, picture_path, state_path
+from softloc.training_files import curve_path, picture_path, state_path
+from softloc.training_settings import Execution
 
 ROOT = Path(__file__).resolve().parents[1]
 

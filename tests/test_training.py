@@ -26,16 +26,15 @@ from softloc.datasets import Classes, Dataset, build_dataset, choose_classes
 from softloc.errors import CheckpointError, SettingsError, TrainingError
 from softloc.formats import read_corpus
 from softloc.losses import LossSettings
-from softloc.training import (
-    Observer,
+from softloc.training import fit
+from softloc.training_files import record_path, state_path
+from softloc.training_observers import Observer
+from softloc.training_settings import (
     TrainingSettings,
-    Validation,
-    fit,
-    record_path,
     require_precision,
-    state_path,
     warn_of_slow_precision,
 )
+from softloc.training_validation import Validation
 from softloc.velocity import VelocityReadOut
 
 TINY = TrainingSettings(

@@ -22,7 +22,10 @@ from softloc.loss import softloc_loss
 from softloc.network import ConvStage, NetworkSettings, OnsetNetwork
 from softloc.presets import Size, register_size
 from softloc.processes import Team, join_team, share_gradients
-from softloc.training import Execution, Observer, TrainingSettings, Validation, fit
+from softloc.training import fit
+from softloc.training_observers import Observer
+from softloc.training_settings import Execution, TrainingSettings
+from softloc.training_validation import Validation
 from softloc_cli.train_processes import leave_team
 
 #: With batch normalisation, which has to count the windows of all processes.

@@ -19,7 +19,7 @@ from benchmarks.drums.render import data_folder
 from benchmarks.drums.scoring import answer, by_mass
 from softloc.network import multiplications_per_frame
 from softloc.presets import SIZES, Size, register_size
-from softloc.training import record_path
+from softloc.training_files import record_path
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Variant:
     shape : Mapping of str to object
         Fields of `softloc.network.NetworkSettings`, over those of the size.
     training : Mapping of str to object
-        Fields of `softloc.training.TrainingSettings`, over those of `recipe`.
+        Fields of `softloc.training_settings.TrainingSettings`, over those of `recipe`.
     size : str
         Name of the size that is changed.
     """

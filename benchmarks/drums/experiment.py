@@ -25,7 +25,10 @@ from softloc.events import Corpus
 from softloc.formats import read_corpus
 from softloc.losses import LossSettings
 from softloc.perturb import Noise, PerturbSettings, perturb
-from softloc.training import Observer, TrainingSettings, Validation, fit
+from softloc.training import fit
+from softloc.training_observers import Observer
+from softloc.training_settings import TrainingSettings
+from softloc.training_validation import Validation
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 

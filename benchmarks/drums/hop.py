@@ -18,7 +18,7 @@ from benchmarks.drums.experiment import append_result, run_record, train_once
 from benchmarks.drums.scoring import answer, by_mass
 from softloc.losses import LossSettings
 from softloc.presets import SIZES, Size
-from softloc.training import TrainingSettings
+from softloc.training_settings import TrainingSettings
 
 NOISE_MS = 30.0
 HOPS_SAMPLES = {"5 ms": 220, "10 ms": 441}

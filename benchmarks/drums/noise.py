@@ -27,7 +27,8 @@ from benchmarks.drums.experiment import (
 )
 from benchmarks.drums.render import data_folder
 from benchmarks.drums.scoring import Answers, answer, by_mass, by_peaks, tune
-from softloc.training import TrainingSettings, record_path
+from softloc.training_files import record_path
+from softloc.training_settings import TrainingSettings
 
 SEEDS: Mapping[int, tuple[int, ...]] = {0: (0, 1, 2), 20: (0, 1), 50: (0, 1), 100: (0, 1, 2)}
 FEWER_SEEDS: Mapping[int, tuple[int, ...]] = {0: (0, 1), 100: (0, 1)}

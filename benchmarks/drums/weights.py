@@ -27,7 +27,8 @@ from benchmarks.drums.soundfonts import ensure_pack
 from softloc.files import file_sha256
 from softloc.joining import join_models
 from softloc.model_files import read_model, write_model
-from softloc.training import PRECISIONS, record_path, state_path
+from softloc.training_files import record_path, state_path
+from softloc.training_settings import PRECISIONS
 
 #: Arguments of the renderer, by folder; the split is train unless it is named. The minutes of
 #: ``train`` are the most that a member needs.

@@ -83,7 +83,7 @@ class AudioSettings:
         So many windows, always the same, are validated with.
     precision : {"float32", "bfloat16"}
         What the network computes with while it trains and validates, as in
-        `softloc.training.TrainingSettings`; weights, losses and scores have all digits.
+        `softloc.training_settings.TrainingSettings`; weights, losses and scores have all digits.
     """
 
     size: str

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from softloc.checkpoints import load_checkpoint
 from softloc.errors import SettingsError
-from softloc.training import TrainingSettings
+from softloc.training_settings import TrainingSettings
 from softloc_cli.app import app
 from softloc_cli.train import _work_folder
 
