@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from benchmarks.drums import noise_report
 from softloc.files import write_text_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -212,6 +213,11 @@ def noise_table() -> str:
             ]
             rows.append((run["loss"], str(run["seed"]), way, *cells))
     return _table(header, rows)
+
+
+def noise_sweep_table() -> str:
+    """Losses on labels of growing noise, by mass and by peaks."""
+    return _table(*noise_report.rows(noise_report.read_runs()))
 
 
 def classes_table() -> str:
@@ -685,6 +691,7 @@ def stream_ways_table() -> str:
 FAULTS = {
     "kill": "kill -9",
     "interrupt": "Ctrl-C",
+    "limit": "file that may not grow",
     "disk": "full disk",
     "worker": "kill -9 of a worker",
 }
@@ -830,6 +837,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "onsets": onsets_table,
     "ablation": ablation_table,
     "noise": noise_table,
+    "noise_sweep": noise_sweep_table,
     "classes": classes_table,
     "decoding": decoding_table,
     "count_nll": count_table,

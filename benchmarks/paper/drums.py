@@ -115,7 +115,6 @@ def _settings(**values: Any) -> AudioSettings:
             "size": "drums",
             "steps": STEPS,
             "batch_size": 8,
-            "precision": "bfloat16",
             **values,
         }
     )
@@ -142,8 +141,6 @@ def _clean() -> Iterator[Run]:
                 cell=cell,
                 layers=2,
                 bidirectional=both,
-                # Without convolutions it is the faster one.
-                precision="float32",
             )
             yield _run(f"clean-{cell}", settings, seed)
         yield _run(

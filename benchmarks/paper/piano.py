@@ -109,7 +109,6 @@ def _settings(**values: Any) -> AudioSettings:
             "steps": STEPS,
             "softness_ms": SOFTNESS_MS,
             "batch_size": 8,
-            "precision": "bfloat16",
             **values,
         }
     )

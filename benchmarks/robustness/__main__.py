@@ -25,7 +25,7 @@ from benchmarks.robustness.records import RESULTS, append_record
 
 FINDINGS = Path("runs") / "robustness"
 FUZZED = ("text", "midi", "checkpoints", "audio")
-DISTURBED = ("transcription", "batch", "cluster", "training")
+DISTURBED = ("transcription", "batch", "cluster", "training", "start of training")
 
 
 def main() -> None:

@@ -11,9 +11,10 @@ Conventions
   the result is that of the undisturbed run, bit for bit, with nothing beside it.
 - A cluster has two workers on this machine. Killed or interrupted is the command that gives it
   work, or else, which the command must take no notice of, one of the workers.
-- A moment is drawn evenly from the time that the undisturbed run took; a disk is full after a
-  number of bytes drawn evenly up to the largest file of the result. What *landed* are faults that
-  the command did not finish before, and a worker that died.
+- A moment is drawn evenly from the time that the undisturbed run took; a file may not grow beyond a
+  number of bytes drawn evenly up to the largest of the result (`limit`), or the results lie on a
+  disk that has a number of pages left, drawn evenly up to those of all results (`disk`). What
+  *landed* are faults that the command did not finish before, and a worker that died.
 """
 
 from __future__ import annotations
@@ -38,14 +39,18 @@ import soundfile
 
 from benchmarks.recordings import RATE_HZ, clicks
 from benchmarks.robustness.clusters import LocalCluster
+from benchmarks.robustness.disks import PAGE_BYTES, mounted_disk, only_pages_left
 from benchmarks.robustness.forks import ForkedCommand
 from softloc.checkpoints import load_checkpoint
 
 MODEL = Path(__file__).resolve().parents[2] / "tests" / "golden" / "checkpoint-format1.safetensors"
 _MODEL = ("-m", str(MODEL), "--note-map", "door slam=40")
 OLD = b"old\n"
-FAULTS = ("kill", "interrupt", "disk")
+FAULTS = ("kill", "interrupt", "limit", "disk")
 FAULTS_OF_CLUSTER = ("kill", "interrupt", "worker")
+
+#: Room for all that a subject writes.
+_DISK_BYTES = 256 << 20
 
 #: How long the processes of a command that was killed may take to notice.
 _GRACE_S = 10.0
@@ -162,6 +167,9 @@ SUBJECTS: Mapping[str, Subject] = {
         _weights,
         imported=("softloc_cli.app", "softloc.training", "torch._dynamo", "librosa.filters"),
     ),
+    "start of training": Subject(
+        _write_corpus, _train, ("model.safetensors",), _weights, ("kill", "interrupt")
+    ),
 }
 
 
@@ -178,6 +186,8 @@ class Campaign:
         For everything.
     cluster : LocalCluster or None
         What does the work.
+    disk : Path or None
+        Where results go that shall not find enough room.
 
     Attributes
     ----------
@@ -186,10 +196,16 @@ class Campaign:
     """
 
     def __init__(
-        self, subject: Subject, seed: int, folder: Path, cluster: LocalCluster | None = None
+        self,
+        subject: Subject,
+        seed: int,
+        folder: Path,
+        cluster: LocalCluster | None = None,
+        disk: Path | None = None,
     ) -> None:
         self.subject = subject
         self.cluster = cluster
+        self.disk = disk
         self.n_landed = 0
         self.rng = random.Random(seed)  # noqa: S311 - no secret
         self.folder = folder
@@ -206,13 +222,15 @@ class Campaign:
         self._run(out, goes_on=False)
         self.seconds = time.monotonic() - began_s
         self.wanted = subject.results(out)
-        self.largest = max(path.stat().st_size for path in out.iterdir())
+        sizes = [path.stat().st_size for path in out.iterdir()]
+        self.largest = max(sizes)
+        self.n_pages = sum(-(-size // PAGE_BYTES) for size in sizes)
 
     def trial(self, fault: str, number: int) -> list[str]:
         """Disturb the command once; what is wrong after it."""
         if self.cluster is not None:
             self.cluster.wait_until_complete()
-        out = self._new_folder(f"{fault}{number}")
+        out = self._new_folder(f"{fault}{number}", self.disk if fault == "disk" else None)
         problems = list(self._disturb(out, fault))
         code, said = self._run(out, goes_on=True)
         if code:
@@ -230,8 +248,8 @@ class Campaign:
         shutil.rmtree(out)
         return problems
 
-    def _new_folder(self, name: str) -> Path:
-        out = self.folder / name
+    def _new_folder(self, name: str, disk: Path | None = None) -> Path:
+        out = (disk or self.folder) / name
         out.mkdir()
         for old in self.subject.old:
             (out / old).write_bytes(OLD)
@@ -266,9 +284,12 @@ class Campaign:
             yield process
 
     def _disturb(self, out: Path, fault: str) -> Iterator[str]:
-        max_bytes = self.rng.randrange(self.largest) if fault == "disk" else None
-        with self._started(out, goes_on=False, max_bytes=max_bytes) as process:
-            if fault != "disk":
+        max_bytes = self.rng.randrange(self.largest) if fault == "limit" else None
+        with (
+            self._room(fault),
+            self._started(out, goes_on=False, max_bytes=max_bytes) as process,
+        ):
+            if fault not in ("limit", "disk"):
                 time.sleep(self.rng.uniform(0.0, self.seconds))
                 # Ctrl-C reaches all processes of a terminal, kill -9 the one that is named.
                 if fault == "kill":
@@ -284,6 +305,12 @@ class Campaign:
             yield from _still_running(process.pid)
         yield from self._judge_files(out, fault)
 
+    def _room(self, fault: str) -> contextlib.AbstractContextManager[None]:
+        if fault != "disk":
+            return contextlib.nullcontext()
+        assert self.disk is not None, "this fault needs one"  # noqa: S101
+        return only_pages_left(self.disk, self.rng.randrange(self.n_pages))
+
     def _kill_worker(self) -> None:
         assert self.cluster is not None, "only a cluster has this fault"  # noqa: S101
         self.rng.choice(self.cluster.workers()).kill()
@@ -294,6 +321,7 @@ class Campaign:
         allowed = {
             "kill": (0, -signal.SIGKILL),
             "interrupt": (0, 130),
+            "limit": (0, 1, 3),
             "disk": (0, 1, 3),
             "worker": (0,),
         }[fault]
@@ -339,7 +367,7 @@ def _unfinished(out: Path) -> list[str]:
 
 def _broken_lines(path: Path, fault: str) -> Iterator[str]:
     *lines, rest = path.read_text(encoding="utf-8").split("\n")
-    if rest and fault != "disk":
+    if rest and fault not in ("limit", "disk"):
         yield "the log ends within a line"
     for line in lines:
         try:
@@ -390,7 +418,9 @@ def run_faults(
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="softloc-faults-")))
         cluster = stack.enter_context(LocalCluster(folder)) if subject.on_cluster else None
-        campaign = Campaign(subject, seed, folder, cluster)
+        small = mounted_disk(folder / "disk", _DISK_BYTES) if "disk" in faults else None
+        disk = stack.enter_context(small) if small else None
+        campaign = Campaign(subject, seed, folder, cluster, disk)
         for fault in faults:
             for number in range(times):
                 n_landed = campaign.n_landed
