@@ -253,6 +253,23 @@ def decoding_table() -> str:
     return _table(header, rows)
 
 
+def softness_table() -> str:
+    """Decode with the softness of the training, and with less."""
+    runs = _lines("decoding.jsonl")
+    shares = [row["share"] for row in runs[0]["scores"]["valid_kits"][:-1]] if runs else []
+    header = ("model, its softness", "set", *(f"× {share:g}" for share in shares), "as shipped")
+    rows = [
+        (
+            f"{run['model']}, {run['softness_ms']:g} ms",
+            SET_NAMES[name],
+            *(" / ".join(_f1(row[window]) for window in ("50ms", "20ms")) for row in scores),
+        )
+        for run in runs
+        for name, scores in run["scores"].items()
+    ]
+    return _table(header, rows)
+
+
 def count_table() -> str:
     """Set the count term beside the recursion over frames."""
     header = (
@@ -840,6 +857,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "noise_sweep": noise_sweep_table,
     "classes": classes_table,
     "decoding": decoding_table,
+    "softness": softness_table,
     "count_nll": count_table,
     "loss_scale": loss_scale_table,
     "training_speed": training_speed_table,

@@ -12,7 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from softloc.decoding import PointReader, _Search, decode_onsets, decode_points
+from softloc.decoding import (
+    PointReader,
+    _Search,
+    decode_onsets,
+    decode_points,
+    decoding_softness_ms,
+)
 from softloc.loss import soft_localization_loss
 from softloc.timebase import FrameGrid
 
@@ -182,6 +188,24 @@ def test_decode_onsets_labels_sorts_and_clips() -> None:
     ]
     assert onsets[1].confidence == 1.0
     assert onsets[0].time_std_s == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("softness_ms", [30.0, 50.0, 100.0, 200.0])
+def test_hits_in_a_row_keep_their_places_however_soft_the_labels_were(softness_ms: float) -> None:
+    rng = np.random.default_rng(0)
+    hits = 50 + 18 * np.arange(24)
+    shape = np.exp(-0.5 * (np.arange(-3, 4) / 1.5) ** 2)
+    p = np.full((1, 550), 0.003)  # a little everywhere, and less than one on each hit
+    for hit in hits:
+        p[0, hit - 3 : hit + 4] += rng.uniform(0.6, 0.95) * shape / shape.sum()
+    onsets = decode_onsets(p, ["HH"], GRID, softness_ms=softness_ms)
+    assert [onset.time_s for onset in onsets] == pytest.approx((0.01 * hits).tolist(), abs=0.005)
+
+
+def test_softness_to_decode_with_is_that_of_the_training_within_bounds() -> None:
+    softness_ms = [0.0, 10.0, 30.0, 50.0, 60.0, 100.0, 10_000.0, math.inf]
+    used_ms = [decoding_softness_ms(value) for value in softness_ms]
+    assert used_ms == [10.0, 10.0, 30.0, 50.0, 60.0, 60.0, 60.0, 30.0]
 
 
 @pytest.mark.parametrize("softness_ms", [0.0, 3.0, math.inf])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.peak_picking import PeakSettings, pick_peaks, tune_peaks
 from softloc.audio import read_audio
 from softloc.checkpoints import Checkpoint, load_checkpoint
-from softloc.decoding import SEED, decode_points
+from softloc.decoding import SEED, decode_points, decoding_softness_ms
 from softloc.engines import TorchEngine
 from softloc.evaluation import EvaluationSettings, evaluate
 from softloc.events import Onset, sort_onsets
@@ -69,11 +69,16 @@ def answer(model: Path | str, labels: Path, only: str = "") -> Answers:
     return Answers(checkpoint, references, probabilities)
 
 
-def by_mass(answers: Answers, seed_factor: float = 1.0) -> Scores:
-    """Decode by mass, with the seed that is fixed or a multiple of it."""
+def by_mass(answers: Answers, seed_factor: float = 1.0, softness_ms: float | None = None) -> Scores:
+    """Decode by mass, with the seed that is fixed or a multiple of it.
+
+    With the softness that fits the model's, unless another is given.
+    """
     settings = answers.model.settings
     grid = settings.features.grid
-    softness_frames = grid.ms_to_frames(settings.softness_ms)
+    if softness_ms is None:
+        softness_ms = decoding_softness_ms(settings.softness_ms)
+    softness_frames = grid.ms_to_frames(softness_ms)
 
     def decode(probabilities: NDArray[np.float32]) -> list[Onset]:
         onsets = []

@@ -8,7 +8,7 @@ probabilities p:
 
     minimise over sets of times E:   ‖ Φ_S * (p - Σ_{e in E} δ_e) ‖² / Σ φ_S²
 
-with the softness S that the network was trained with. Nothing in it is fitted to data.
+with the softness S that the network was trained with, but at most `MAX_DECODING_SOFTNESS_MS`.
 
 Conventions
 -----------
@@ -21,8 +21,8 @@ Conventions
 - Frames are read once, in order, and an event is given out when nothing that follows can change it
   (`PointReader`): a stream has the same events as the finished recording. The search for points
   therefore goes from one quiet stretch to the next, not over the whole recording at once.
-- There is no threshold on probabilities, no suppression of neighbours and nothing to tune. One half
-  is where rounding to whole events turns over.
+- There is no threshold on probabilities, no suppression of neighbours and nothing to tune to a
+  model. One half is where rounding to whole events turns over.
 - Times are real numbers, finer than a frame. Signals are not cut off at their ends here: the
   first and the last frame are frames like all others.
 """
@@ -44,6 +44,11 @@ from softloc.timebase import FrameGrid
 #: Least softness to decode with: where a network was trained without any, the distance of
 #: unsmoothed signals would only compare single frames.
 MIN_SOFTNESS_MS = 10.0
+
+#: Largest softness to decode with. A run reaches 2 S, and hits of one drum follow each other every
+#: 100 to 250 ms: with more, many of them share one run, and whatever mass lies between them moves
+#: all (`benchmarks/README.md`). How imprecise labels were does not change what is played.
+MAX_DECODING_SOFTNESS_MS = 60.0
 
 #: Softness for networks that were trained from counts alone and know of no distance.
 COUNT_SOFTNESS_MS = 30.0
@@ -159,7 +164,7 @@ def decode_onsets(
     list of Onset
         Sorted, with confidence (mass, clipped to 1) and spread of each.
     """
-    softness_frames = decoding_softness(softness_ms, grid)
+    softness_frames = grid.ms_to_frames(decoding_softness_ms(softness_ms))
     notes = [None] * len(labels) if midi_notes is None else midi_notes
     onsets: list[Onset] = []
     for label, note, row in zip(labels, notes, probabilities, strict=True):
@@ -176,10 +181,22 @@ def decode_onsets(
     return sort_onsets(onsets)
 
 
-def decoding_softness(softness_ms: float, grid: FrameGrid) -> float:
-    """Softness to decode with, in frames, for a network that was trained with another."""
-    usable_ms = max(softness_ms, MIN_SOFTNESS_MS) if softness_ms <= MAX_SOFTNESS_MS else 0.0
-    return grid.ms_to_frames(usable_ms or COUNT_SOFTNESS_MS)
+def decoding_softness_ms(softness_ms: float) -> float:
+    """Softness to decode with, for a network that was trained with another.
+
+    Parameters
+    ----------
+    softness_ms : float
+        That of the training.
+
+    Returns
+    -------
+    float
+        The same between `MIN_SOFTNESS_MS` and `MAX_DECODING_SOFTNESS_MS`.
+    """
+    if softness_ms > MAX_SOFTNESS_MS:
+        return COUNT_SOFTNESS_MS
+    return min(max(softness_ms, MIN_SOFTNESS_MS), MAX_DECODING_SOFTNESS_MS)
 
 
 class PointReader:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from softloc.audio import Resampler, make_waveform
-from softloc.decoding import PointReader, Points, decoding_softness
+from softloc.decoding import PointReader, Points, decoding_softness_ms
 from softloc.engines import Engine
 from softloc.errors import SettingsError
 from softloc.events import Onset
@@ -221,7 +221,8 @@ class EventReader:
         self.settings = settings
         self.step_frames = step_frames
         self._frames = FrameReader(engine, step_frames)
-        softness_frames = decoding_softness(settings.softness_ms, settings.features.grid)
+        softness_ms = decoding_softness_ms(settings.softness_ms)
+        softness_frames = settings.features.grid.ms_to_frames(softness_ms)
         self._points = [PointReader(softness_frames, settings.event_mass) for _ in settings.classes]
         self._loudness = None if velocity is None else _Loudness(settings)
         known = np.zeros(len(settings.classes), dtype=bool)
