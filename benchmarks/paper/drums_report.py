@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Lines = Sequence[Line]
 
 SETS = {"test": "kits never heard", "dev": "13 real recordings", "idmt": "IDMT-SMT-Drums"}
+#: Those that everybody has.
+_ALWAYS = ("test", "dev")
 #: Standard deviation of the Nadaraya-Watson kernel, in noise and in softness.
 BANDWIDTH_MS = 15.0
 CLEAN = {
@@ -247,6 +249,35 @@ def looks_table(lines: Lines) -> str:
     return markdown(header, rows)
 
 
+def single_looks_table(lines: Lines) -> str:
+    """Every run at each noise by itself, those that have not converged, too."""
+    header = (
+        "loss",
+        "σ, ms",
+        "seed",
+        "converged",
+        *(f"{SETS[test]}, {way}" for test in _ALWAYS for way in ("by mass", "by peaks")),
+    )
+    rows = [
+        (
+            title,
+            f"{line['settings']['noise_ms']:g}",
+            f"{line['seed']}",
+            "yes" if converged([line]) else "no",
+            *(
+                " / ".join(f"{f1(test, way, window=w)(line):.1f}" for w in ("50ms", "20ms"))
+                for test in _ALWAYS
+                for way in ("mass", "peaks")
+            ),
+        )
+        for name, title in LOOKS.items()
+        for line in sorted(
+            valid(_named(lines, name)), key=lambda run: (run["settings"]["noise_ms"], run["seed"])
+        )
+    ]
+    return markdown(header, rows)
+
+
 def _sharp_percent(line: Line) -> float | None:
     share = look("test", "sharp_share")(line)
     return None if share is None else 100.0 * share
@@ -420,6 +451,7 @@ TABLES: Mapping[str, Callable[[Lines], str]] = {
     "drums-equations": equations_table,
     "drums-long": long_table,
     "drums-looks": looks_table,
+    "drums-single-looks": single_looks_table,
     "drums-edges": edges_table,
     "drums-reading": reading_table,
     "drums-hops": hops_table,
