@@ -120,7 +120,7 @@ def test_campaigns_are_summed_and_doubtful_counts_left_out(
     runs = [
         {"campaign": "faults batch", "kill": fault(10, 10), "interrupt": fault(20, 20)},
         {"campaign": "faults training", "kill": fault(50, 49, 48), "interrupt": fault(50, 50, 37)},
-        {"campaign": "faults batch", "kill": fault(5, 5, 4)},
+        {"campaign": "faults batch", "kill": fault(5, 5, 4), "disk": fault(4, 3)},
         {"campaign": "load batch"},
         fuzz(1_000),
         fuzz(500, crashes=1, hangs=2),
@@ -129,14 +129,15 @@ def test_campaigns_are_summed_and_doubtful_counts_left_out(
     (tmp_path / "robustness.jsonl").write_text(lines)
     monkeypatch.setattr("benchmarks.tables.RESULTS", tmp_path)
     assert TABLES["faults"]().splitlines()[2:] == [
-        "| batch | 15 of 15 | – | – | – |",
-        "| training | 49 of 50 | 50 of 50 | – | – |",
+        "| batch | 15 of 15 | – | – | 3 of 4 | – |",
+        "| training | 49 of 50 | 50 of 50 | – | – | – |",
     ]
     assert TABLES["fuzz"]().splitlines()[2:] == ["| midi | 3 | 1,500 | 2 | 4 | 6 | 1 | 2 | 0 |"]
     assert TABLES["survival"]().splitlines()[2:] == [
         "| damaged MIDI files | 1,497 of 1,500 |",
         "| kill -9: batch, training | 64 of 65 |",
         "| Ctrl-C: training | 50 of 50 |",
+        "| full disk: batch | 3 of 4 |",
     ]
 
 

@@ -264,11 +264,7 @@ def single_looks_table(lines: Lines) -> str:
             f"{line['settings']['noise_ms']:g}",
             f"{line['seed']}",
             "yes" if converged([line]) else "no",
-            *(
-                " / ".join(f"{f1(test, way, window=w)(line):.1f}" for w in ("50ms", "20ms"))
-                for test in _ALWAYS
-                for way in ("mass", "peaks")
-            ),
+            *(_both_windows(line, test, way) for test in _ALWAYS for way in ("mass", "peaks")),
         )
         for name, title in LOOKS.items()
         for line in sorted(
@@ -276,6 +272,11 @@ def single_looks_table(lines: Lines) -> str:
         )
     ]
     return markdown(header, rows)
+
+
+def _both_windows(line: Line, test: str, decoding: str) -> str:
+    values = [f1(test, decoding, window=window)(line) for window in ("50ms", "20ms")]
+    return " / ".join("–" if value is None else f"{value:.1f}" for value in values)
 
 
 def _sharp_percent(line: Line) -> float | None:
