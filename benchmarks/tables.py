@@ -257,7 +257,7 @@ def softness_table() -> str:
     """Decode with the softness of the training, and with less."""
     runs = _lines("decoding.jsonl")
     shares = [row["share"] for row in runs[0]["scores"]["valid_kits"][:-1]] if runs else []
-    header = ("model, its softness", "set", *(f"× {share:g}" for share in shares), "as shipped")
+    header = ("model, its softness", "set", *(f"× {share:g}" for share in shares), "what is used")
     rows = [
         (
             f"{run['model']}, {run['softness_ms']:g} ms",

@@ -111,12 +111,16 @@ def _fuzz(arguments: argparse.Namespace) -> None:
 
 
 def _faults(arguments: argparse.Namespace) -> None:
+    from benchmarks.robustness.disks import NoDiskError  # noqa: PLC0415 - as the next
     from benchmarks.robustness.faults import SUBJECTS, run_faults  # noqa: PLC0415 - slow for workers
 
     began_s = time.monotonic()
     all_faults = SUBJECTS[arguments.subject].faults
     names = arguments.faults.split(",") if arguments.faults else all_faults
-    counts, problems = run_faults(arguments.subject, names, arguments.times, arguments.seed)
+    try:
+        counts, problems = run_faults(arguments.subject, names, arguments.times, arguments.seed)
+    except NoDiskError as error:
+        sys.exit(f"error: {error}; --faults leaves faults out")
     append_record(
         _command(),
         arguments.results,

@@ -12,6 +12,10 @@ from pathlib import Path
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
+class NoDiskError(Exception):
+    """Whoever runs this may not mount."""
+
+
 @contextlib.contextmanager
 def mounted_disk(folder: Path, n_bytes: int) -> Iterator[Path]:
     """Mount a new disk of so many bytes on an empty folder.
@@ -30,7 +34,7 @@ def mounted_disk(folder: Path, n_bytes: int) -> Iterator[Path]:
 
     Raises
     ------
-    PermissionError
+    NoDiskError
         If this user may not mount.
     """
     folder.mkdir()
@@ -40,7 +44,7 @@ def mounted_disk(folder: Path, n_bytes: int) -> Iterator[Path]:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        raise PermissionError(f"a full disk needs the right to mount: {done.stderr.strip()}")
+        raise NoDiskError(f"a full disk needs the right to mount: {done.stderr.strip()}")
     try:
         yield folder
     finally:
