@@ -87,7 +87,8 @@ Bidirectional = Annotated[
 Loss = Annotated[
     str | None,
     typer.Option(
-        help="softloc, sll, count, cross-entropy, label-smoothing, soft-bootstrap or "
+        help="softloc, likelihood (learns faster from very imprecise labels; --softness must be "
+        "about right), sll, count, cross-entropy, label-smoothing, soft-bootstrap or "
         "shift-tolerant.",
         show_default="softloc",
         rich_help_panel=_LEARNING,

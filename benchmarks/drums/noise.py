@@ -35,6 +35,7 @@ SEEDS: Mapping[int, tuple[int, ...]] = {0: (0, 1, 2), 20: (0, 1), 50: (0, 1), 10
 FEWER_SEEDS: Mapping[int, tuple[int, ...]] = {0: (0, 1), 100: (0, 1)}
 LOSSES = {
     "softloc": SEEDS,
+    "likelihood": SEEDS,
     "cross-entropy": SEEDS,
     "label-smoothing": FEWER_SEEDS,
     "shift-tolerant": FEWER_SEEDS,

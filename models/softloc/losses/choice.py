@@ -8,6 +8,7 @@ from torch import nn
 
 from softloc.loss import SoftLocLoss
 from softloc.losses.framewise import CrossEntropy, ShiftTolerant, SoftBootstrap
+from softloc.losses.likelihood import LabelLikelihood
 from softloc.losses.settings import (
     LossSettings,
     check_frame_rate,
@@ -47,6 +48,10 @@ def _softloc(settings: LossSettings, _: float) -> nn.Module:
     return SoftLocLoss(settings.measure, settings.alpha)
 
 
+def _likelihood(_: LossSettings, __: float) -> nn.Module:
+    return LabelLikelihood()
+
+
 def _soft_localization(settings: LossSettings, _: float) -> nn.Module:
     return SoftLocalization(settings.measure)
 
@@ -73,6 +78,7 @@ def _shift_tolerant(settings: LossSettings, frame_rate_hz: float) -> nn.Module:
 
 _BUILDERS: dict[str, Callable[[LossSettings, float], nn.Module]] = {
     "softloc": _softloc,
+    "likelihood": _likelihood,
     "sll": _soft_localization,
     "count": _count,
     "cross-entropy": _cross_entropy,

@@ -10,6 +10,7 @@ from softloc.loss import ALPHA_SCHEDULES
 
 LOSS_NAMES = (
     "softloc",
+    "likelihood",
     "sll",
     "count",
     "cross-entropy",

@@ -1,0 +1,98 @@
+"""The likelihood of displaced labels: SoftLoc's idea as a model of how labels come about.
+
+Past the paper. Its localisation term smooths labels and predictions alike, so the predictions
+that cost least are as wide as the labels are noisy, and only the count term pulls against that.
+Here only the predictions are smoothed, by as much as labels are displaced; points cost least
+then, and both terms agree.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from softloc.loss import count_nll, gaussian_smooth
+from softloc.losses.window import zero_outside
+
+#: Labels nearer to the ends of a window, in units of the softness, are not explained: their
+#: events may lie outside. Of events that far outside, one label in fifteen strays in.
+MARGIN = 1.5
+#: Share of labels that belong to no event; what a label costs that nothing explains is bounded.
+STRAY_SHARE = 0.001
+#: Weight of how many labels there are; the rest is that of where.
+COUNT_WEIGHT = 0.2
+
+_LEAST_MASS = 1e-12
+
+
+class LabelLikelihood(nn.Module):
+    """Minus the log-likelihood of labels whose events were displaced by normal noise.
+
+    An event in frame s happens with probability p(s) and leaves a label in frame u with
+    probability φ(u - s), a Gaussian whose standard deviation is the softness. What is seen are
+    the k labels of the inner part of a window, `MARGIN` away from its ends. Which label belongs
+    to which event is not asked. With f(u) = Σ_s p(s) φ(u - s) and w(s) = Σ_u φ(u - s), u inside,
+
+        L = - (1 - α) Σ_labels log( f(u) / Σ_s p(s) w(s) ) - α log P( Σ_s X_s = k ),
+        X_s ~ Bernoulli( p(s) w(s) ):
+
+    where labels are, given how many there are, and how many: the count term (Eq. 3), but that an
+    event near the ends is counted as far as its label can be expected inside. α is
+    `COUNT_WEIGHT`; a half would be the likelihood, halved. Labels that nothing explains are put
+    up with (`STRAY_SHARE`). Even the best prediction costs what the noise of its labels leaves.
+
+    Unlike the softness of the localisation term (Eq. 2), which may be too large without harm,
+    that of a label must be about its noise: events of one class closer than the excess
+    would be explained as one.
+
+    A softness above a quarter of the window counts as that; an infinite one drops the places and
+    leaves the count, of the whole window.
+    """
+
+    def forward(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        softness_frames: float | Tensor,
+        progress: float,  # noqa: ARG002 - one interface for all losses
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return the scalar loss."""
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        keep = torch.ones_like(logits, dtype=torch.bool)
+        keep = keep if mask is None else keep & mask.bool()
+        softness = torch.as_tensor(softness_frames, dtype=logits.dtype, device=logits.device)
+        rows = softness.expand(logits.shape[:2])
+        placeless = rows.isinf()
+        finite = torch.minimum(rows.masked_fill(placeless, 0.0), keep.sum(-1) / 4)
+        inner = keep & _is_inside(keep, MARGIN * finite)
+        labels = zero_outside(targets, inner).to(logits)
+        seen = gaussian_smooth(inner.to(logits), finite).clamp(_LEAST_MASS, 1.0)
+        where = _where(zero_outside(logits.sigmoid(), keep), labels, seen, finite, inner)
+        how_many = count_nll(_thin(logits, seen), labels.sum(-1), keep)
+        where = where.masked_fill(placeless, 0.0)
+        return ((1 - COUNT_WEIGHT) * where + COUNT_WEIGHT * how_many).mean()
+
+
+def _is_inside(keep: Tensor, margin_frames: Tensor) -> Tensor:
+    """Tell which frames are so far from the first and the last that are kept."""
+    place = keep.cumsum(-1)
+    margin = margin_frames.floor().unsqueeze(-1)
+    return (place > margin) & (place <= place[..., -1:] - margin)
+
+
+def _where(
+    probabilities: Tensor, labels: Tensor, seen: Tensor, softness: Tensor, inner: Tensor
+) -> Tensor:
+    """Minus the log-likelihood of the labels' places, given how many there are."""
+    mass = (probabilities * seen).sum(-1, keepdim=True).clamp(min=_LEAST_MASS)
+    density = gaussian_smooth(probabilities, softness).clamp(min=0.0) / mass
+    stray = STRAY_SHARE / inner.sum(-1, keepdim=True).clamp(min=1)
+    return -(labels * ((1 - STRAY_SHARE) * density + stray).log()).sum(-1)
+
+
+def _thin(logits: Tensor, share: Tensor) -> Tensor:
+    """Return the log-odds of ``p · share``, exact where the share is 1."""
+    happens, fails = functional.logsigmoid(logits), functional.logsigmoid(-logits)
+    return happens + share.log() - torch.logaddexp(fails, happens + (1 - share).log())
