@@ -326,6 +326,19 @@ def loss_scale_table() -> str:
     return _table(header, rows)
 
 
+def loss_width_table() -> str:
+    """Mean cost by the width of predictions, the least of each loss in bold."""
+    record = _load("loss_width.json")
+    header = ("loss", *(f"{width:g}" for width in record["widths_frames"]))
+    rows = []
+    for name, costs in record["costs"].items():
+        cells = [f"{cost:.4g}" for cost in costs]
+        least = min(range(len(costs)), key=costs.__getitem__)
+        cells[least] = f"**{cells[least]}**"
+        rows.append((name, *cells))
+    return _table(header, rows)
+
+
 def training_speed_table() -> str:
     """List the processor time of a step of each size, against the first version."""
     header = ("size", "first version, processor ms a step", "now", "now, bfloat16", "steps timed")
@@ -860,6 +873,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "softness": softness_table,
     "count_nll": count_table,
     "loss_scale": loss_scale_table,
+    "loss_width": loss_width_table,
     "training_speed": training_speed_table,
     "training_parts": training_parts_table,
     "listing": listing_table,
