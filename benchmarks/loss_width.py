@@ -34,7 +34,7 @@ LOSSES: Mapping[str, LossSettings] = {
     "softloc, α = 0.2": LossSettings(alpha=0.2),
     "softloc, α = 0.5": LossSettings(alpha=0.5),
     "softloc, α = 0.9": LossSettings(alpha=0.9),
-    "likelihood": LossSettings(name="likelihood"),
+    "likelihood, α = 0.2": LossSettings(name="likelihood", alpha=0.2),
     "cross-entropy": LossSettings(name="cross-entropy"),
 }
 

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from softloc.loss import count_nll, soft_localization_loss
-from softloc.losses.likelihood import COUNT_WEIGHT, MARGIN, STRAY_SHARE, LabelLikelihood
+from softloc.losses.likelihood import MARGIN, STRAY_SHARE, LabelLikelihood
+
+ALPHA = 0.2
 
 
 def cost(
     probabilities: Tensor, targets: Tensor, softness_frames: float, mask: Tensor | None = None
 ) -> float:
     logits = probabilities.clamp(1e-15, 1 - 1e-15).logit()
-    return float(LabelLikelihood()(logits, targets, softness_frames, 0.5, mask))
+    return float(LabelLikelihood(ALPHA)(logits, targets, softness_frames, 0.5, mask))
 
 
 def signal(n_frames: int, *frames: int, value: float = 1.0) -> Tensor:
@@ -52,7 +54,7 @@ def slow_cost(p: list[float], labels: list[int], softness_frames: float) -> floa
         probability += math.prod(
             p[s] * seen[s] if s in happened else 1 - p[s] * seen[s] for s in frames
         )
-    return (1 - COUNT_WEIGHT) * where - COUNT_WEIGHT * math.log(probability)
+    return (1 - ALPHA) * where - ALPHA * math.log(probability)
 
 
 def drawn_probabilities(n_frames: int, seed: int) -> Tensor:
@@ -73,13 +75,13 @@ def test_no_softness_is_the_likelihood_of_exact_labels() -> None:
     places = p.flatten() / p.sum()
     where = -sum(math.log((1 - STRAY_SHARE) * float(places[u]) + STRAY_SHARE / 12) for u in labels)
     how_many = count_nll(p.logit(), torch.tensor([[2.0]])).item()
-    expected = (1 - COUNT_WEIGHT) * where + COUNT_WEIGHT * how_many
+    expected = (1 - ALPHA) * where + ALPHA * how_many
     assert cost(p, signal(12, *labels), 0.0) == pytest.approx(expected)
 
 
 def test_infinite_softness_asks_for_the_count_of_the_whole_window_only() -> None:
     p, targets = drawn_probabilities(30, seed=2), signal(30, 0, 11, 29)
-    expected = COUNT_WEIGHT * count_nll(p.logit(), torch.tensor([[3.0]])).item()
+    expected = ALPHA * count_nll(p.logit(), torch.tensor([[3.0]])).item()
     assert cost(p, targets, math.inf) == pytest.approx(expected)
 
 
@@ -118,10 +120,10 @@ def test_an_event_at_the_end_of_a_window_may_have_its_label_outside() -> None:
     def missing(frame: int) -> float:
         return cost(signal(100, frame, value=0.9), none, 5.0)
 
-    assert missing(50) == pytest.approx(-COUNT_WEIGHT * math.log(0.1), rel=1e-3)
+    assert missing(50) == pytest.approx(-ALPHA * math.log(0.1), rel=1e-3)
     assert missing(0) < missing(50) / 10
     half = (1 + gaussian(0, 5.0)) / 2  # of the labels of an event in the first frame inside
-    assert missing(7) == pytest.approx(-COUNT_WEIGHT * math.log(1 - 0.9 * half))
+    assert missing(7) == pytest.approx(-ALPHA * math.log(1 - 0.9 * half))
 
 
 def test_labels_near_the_ends_are_not_explained() -> None:
@@ -136,7 +138,7 @@ def test_a_label_far_from_everything_costs_no_more_than_a_stray() -> None:
     near, far, farther = (cost(p, signal(200, 50, frame), 5.0) for frame in (51, 120, 180))
     assert far == pytest.approx(farther)
     inner = 200 - 2 * int(MARGIN * 5)
-    assert far - near < (1 - COUNT_WEIGHT) * -math.log(STRAY_SHARE / inner)
+    assert far - near < (1 - ALPHA) * -math.log(STRAY_SHARE / inner)
 
 
 def test_the_ends_are_those_of_the_mask() -> None:
@@ -150,6 +152,14 @@ def test_every_row_has_its_own_softness() -> None:
     p, targets = drawn_probabilities(40, seed=5), signal(40, 12, 22)
     logits = p.logit().expand(3, 1, 40)
     softness = torch.tensor([[0.0], [2.0], [math.inf]])
-    together = LabelLikelihood()(logits, targets.expand(3, 1, 40), softness, 0.5).item()
+    together = LabelLikelihood(ALPHA)(logits, targets.expand(3, 1, 40), softness, 0.5).item()
     apart = [cost(p, targets, float(row)) for row in softness]
     assert together == pytest.approx(sum(apart) / 3)
+
+
+def test_the_weight_of_the_count_follows_its_schedule() -> None:
+    p, targets = drawn_probabilities(40, seed=6), signal(40, 12, 22)
+    for progress, weight in ((0.0, 0.2), (1.0, 0.9)):
+        scheduled = LabelLikelihood("drums")(p.logit(), targets, 2.0, progress)
+        constant = LabelLikelihood(weight)(p.logit(), targets, 2.0, 0.5)
+        assert scheduled.item() == pytest.approx(constant.item())

@@ -666,7 +666,7 @@ class SoftLocLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.measure = measure
-        self.schedule = _as_schedule(schedule)
+        self.schedule = as_schedule(schedule)
 
     def forward(
         self,
@@ -683,7 +683,14 @@ class SoftLocLoss(nn.Module):
         )
 
 
-def _as_schedule(schedule: str | float | AlphaSchedule) -> AlphaSchedule:
+def as_schedule(schedule: str | float | AlphaSchedule) -> AlphaSchedule:
+    """Return the schedule of a name in `ALPHA_SCHEDULES`, of a constant weight, or itself.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
     if isinstance(schedule, AlphaSchedule):
         return schedule
     if not isinstance(schedule, str):

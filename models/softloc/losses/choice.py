@@ -48,8 +48,8 @@ def _softloc(settings: LossSettings, _: float) -> nn.Module:
     return SoftLocLoss(settings.measure, settings.alpha)
 
 
-def _likelihood(_: LossSettings, __: float) -> nn.Module:
-    return LabelLikelihood()
+def _likelihood(settings: LossSettings, _: float) -> nn.Module:
+    return LabelLikelihood(settings.alpha)
 
 
 def _soft_localization(settings: LossSettings, _: float) -> nn.Module:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from softloc.loss import count_nll, gaussian_smooth
+from softloc.loss import AlphaSchedule, as_schedule, count_nll, gaussian_smooth
 from softloc.losses.window import zero_outside
 
 #: Labels nearer to the ends of a window, in units of the softness, are not explained: their
@@ -20,8 +20,6 @@ from softloc.losses.window import zero_outside
 MARGIN = 1.5
 #: Share of labels that belong to no event; what a label costs that nothing explains is bounded.
 STRAY_SHARE = 0.001
-#: Weight of how many labels there are; the rest is that of where.
-COUNT_WEIGHT = 0.2
 
 _LEAST_MASS = 1e-12
 
@@ -34,13 +32,13 @@ class LabelLikelihood(nn.Module):
     the k labels of the inner part of a window, `MARGIN` away from its ends. Which label belongs
     to which event is not asked. With f(u) = Σ_s p(s) φ(u - s) and w(s) = Σ_u φ(u - s), u inside,
 
-        L = - (1 - α) Σ_labels log( f(u) / Σ_s p(s) w(s) ) - α log P( Σ_s X_s = k ),
+        L = - (1 - α_τ) Σ_labels log( f(u) / Σ_s p(s) w(s) ) - α_τ log P( Σ_s X_s = k ),
         X_s ~ Bernoulli( p(s) w(s) ):
 
     where labels are, given how many there are, and how many: the count term (Eq. 3), but that an
-    event near the ends is counted as far as its label can be expected inside. α is
-    `COUNT_WEIGHT`; a half would be the likelihood, halved. Labels that nothing explains are put
-    up with (`STRAY_SHARE`). Even the best prediction costs what the noise of its labels leaves.
+    event near the ends is counted as far as its label can be expected inside. With the weight α_τ
+    at a half (Eq. 4) it is the likelihood, halved. Labels that nothing explains are put up with
+    (`STRAY_SHARE`). Even the best prediction costs what the noise of its labels leaves.
 
     Unlike the softness of the localisation term (Eq. 2), which may be too large without harm,
     that of a label must be about its noise: events of one class closer than the excess
@@ -48,17 +46,32 @@ class LabelLikelihood(nn.Module):
 
     A softness above a quarter of the window counts as that; an infinite one drops the places and
     leaves the count, of the whole window.
+
+    Parameters
+    ----------
+    schedule : str, float or AlphaSchedule
+        Weight of the count term, as in `softloc.loss.SoftLocLoss`.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown.
     """
+
+    def __init__(self, schedule: str | float | AlphaSchedule = "drums") -> None:
+        super().__init__()
+        self.schedule = as_schedule(schedule)
 
     def forward(
         self,
         logits: Tensor,
         targets: Tensor,
         softness_frames: float | Tensor,
-        progress: float,  # noqa: ARG002 - one interface for all losses
+        progress: float,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """Return the scalar loss."""
+        """Return the scalar loss; ``progress`` is the share of training done, 0 to 1."""
+        alpha = self.schedule(progress)
         logits = logits if logits.dtype == torch.float64 else logits.float()
         keep = torch.ones_like(logits, dtype=torch.bool)
         keep = keep if mask is None else keep & mask.bool()
@@ -72,7 +85,7 @@ class LabelLikelihood(nn.Module):
         where = _where(zero_outside(logits.sigmoid(), keep), labels, seen, finite, inner)
         how_many = count_nll(_thin(logits, seen), labels.sum(-1), keep)
         where = where.masked_fill(placeless, 0.0)
-        return ((1 - COUNT_WEIGHT) * where + COUNT_WEIGHT * how_many).mean()
+        return ((1 - alpha) * where + alpha * how_many).mean()
 
 
 def _is_inside(keep: Tensor, margin_frames: Tensor) -> Tensor:

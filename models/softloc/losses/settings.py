@@ -33,8 +33,8 @@ class LossSettings:
     measure : {"mse", "log"}
         Distance between smoothed signals (softloc, sll).
     alpha : str or float
-        Weight of the count term (softloc): a name in ``softloc.loss.ALPHA_SCHEDULES``, or a
-        constant from 0 to 1.
+        Weight of the count term (softloc, likelihood): a name in
+        ``softloc.loss.ALPHA_SCHEDULES``, or a constant from 0 to 1.
     label_length_ms : float
         How long a label is (cross-entropy, soft-bootstrap). 32 is Hawthorne et al.'s length,
         96 their smoothed one. Ours are centred on the onset's frame and an odd number of frames
