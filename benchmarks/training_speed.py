@@ -94,8 +94,10 @@ def example_dataset() -> Dataset:
 
 
 def settings_of(size: str, seed: int = 0) -> TrainingSettings:
-    """Take the defaults, of this size."""
-    return TrainingSettings(size=size, steps=1_000, validations=1, seed=seed)
+    """Take the defaults, of this size; windows are those of the first version's."""
+    return TrainingSettings(
+        size=size, steps=1_000, batch_size=16, window_s=3.0, validations=1, seed=seed
+    )
 
 
 def time_steps(size: str, precision: str) -> dict[str, list[float]]:

@@ -154,13 +154,13 @@ Minutes = Annotated[
 ]
 
 BatchSize = Annotated[
-    int | None, typer.Option(help="Windows a step.", show_default="16", rich_help_panel=_LEARNING)
+    int | None, typer.Option(help="Windows a step.", show_default="32", rich_help_panel=_LEARNING)
 ]
 
 Window = Annotated[
     float | None,
     typer.Option(
-        metavar="S", help="Length of a window.", show_default="3", rich_help_panel=_LEARNING
+        metavar="S", help="Length of a window.", show_default="1.5", rich_help_panel=_LEARNING
     ),
 ]
 

@@ -47,6 +47,7 @@ def _run(corpus: Path, name: str, hop_samples: int, minutes: float, seed: int) -
         softness_ms=NOISE_MS,
         minutes=minutes,
         batch_size=8,
+        window_s=3.0,
         learning_rate=3e-3,
         seed=seed,
         validations=3,

@@ -92,8 +92,8 @@ class TrainingSettings:
     softness_ms: float = 50.0
     steps: int = 4_000
     minutes: float | None = None
-    batch_size: int = 16
-    window_s: float = 3.0
+    batch_size: int = 32
+    window_s: float = 1.5
     learning_rate: float = 2e-3
     warmup_share: float = 0.05
     decay_share: float = 0.5

@@ -287,8 +287,11 @@ def test_a_scheduler_that_dies_ends_the_run(
     monkeypatch.setattr("softloc_cli.cluster.COUNT_EVERY_S", count_every_s)
     file = tmp_path / "scheduler.json"
     with dask("scheduler", file, "--port", 0) as pid:
-        dying = threading.Timer(0.5, os.killpg, (pid, signal.SIGKILL))
-        dying.start()
+
+        def report(_: str) -> None:  # that it has no workers: so it was reached
+            threading.Timer(0.5, os.killpg, (pid, signal.SIGKILL)).start()
+
+        monkeypatch.setattr("softloc_cli.cluster.report", report)
         with pytest.raises(SoftLocError, match="the cluster has gone; give the same command again"):
             run_jobs(str(file), tmp_path, ["a"], worker_sessions.fail_unforeseen)
 
