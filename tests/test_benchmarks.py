@@ -14,7 +14,8 @@ from benchmarks.drums.experiment import first_minutes
 from benchmarks.drums.pictures import choose_stretches
 from benchmarks.drums.velocity import Found, score
 from benchmarks.peak_picking import PeakSettings, pick_peaks, tune_peaks
-from benchmarks.tables import PAGES, TABLES, replace_table
+from benchmarks.tables.markdown import replace_table
+from benchmarks.tables.pages import PAGES, TABLES
 from softloc.errors import SettingsError
 from softloc.events import Corpus, Onset
 from softloc.timebase import FrameGrid
@@ -127,7 +128,7 @@ def test_campaigns_are_summed_and_doubtful_counts_left_out(
     ]
     lines = "".join(json.dumps(run) + "\n" for run in runs)
     (tmp_path / "robustness.jsonl").write_text(lines)
-    monkeypatch.setattr("benchmarks.tables.RESULTS", tmp_path)
+    monkeypatch.setattr("benchmarks.tables.results.RESULTS", tmp_path)
     assert TABLES["faults"]().splitlines()[2:] == [
         "| batch | 15 of 15 | – | – | 3 of 4 | – |",
         "| training | 49 of 50 | 50 of 50 | – | – | – |",

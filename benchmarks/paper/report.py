@@ -25,7 +25,7 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmarks.paper.runs import EXPERIMENTS, RESULTS, Line, current_lines
-from benchmarks.tables import replace_table
+from benchmarks.tables.markdown import replace_table
 from softloc.files import atomic_path, write_text_atomic
 
 if TYPE_CHECKING:
