@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import re
 import shlex
@@ -150,10 +151,21 @@ def train(
             )
         if not quiet:
             best = record["best"]
+            if not validation.clean:
+                _report_scatter(best.get("label_sigma_ms"), settings.softness_ms)
             report(
                 f"{output}: best at step {best['step']} of {record['steps']}, validation loss "
                 f"{best['valid_loss']:.4f}; {record_path(output).name} tells all"
             )
+
+
+def _report_scatter(sigma_ms: float | None, softness_ms: float) -> None:
+    """Say how noisy the labels seem to be, which is what the softness should say."""
+    if sigma_ms is not None and math.isfinite(sigma_ms):
+        report(
+            f"the labels lie about {sigma_ms:.0f} ms (standard deviation) from what the model "
+            f"hears, its own errors included; --softness was {softness_ms:g}"
+        )
 
 
 @contextlib.contextmanager

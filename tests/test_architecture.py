@@ -16,7 +16,7 @@ COMMANDS = ROOT / "softloc_cli"
 LAYERS = (
     {"errors", "timebase", "files", "history", "note_maps", "interrupts", "versions"},
     {"events", "vocabulary", "network", "loss", "decoders", "processes", "curves"},
-    {"formats", "perturb", "evaluation", "audio", "losses"},
+    {"formats", "perturb", "evaluation", "audio", "losses", "label_scatter"},
     {"features", "decoding", "velocity", "audio_store", "rendering", "diagnosis", "report"},
     {"presets", "model_files", "model_weights", "datasets", "batches", "spool"},
     {"checkpoints", "engines", "joining"},

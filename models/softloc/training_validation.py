@@ -28,6 +28,7 @@ from softloc.evaluation import AS_WRITTEN, EvaluationSettings, evaluate
 from softloc.events import Onset
 from softloc.features import FeatureSettings
 from softloc.inference import compute_logits, edge_frames, fold_edges
+from softloc.label_scatter import estimate_scatter
 from softloc.training_settings import TrainingSettings
 from softloc.velocity_fitting import match_window_s
 
@@ -90,12 +91,15 @@ def validate(
     -------
     dict
         Columns of a row of the curve: ``valid_loss``, ``concentration`` (1 where all mass sits in
-        single frames, 1/n where each event is spread over n) and, for each tolerance, ``f1_…ms``.
+        single frames, 1/n where each event is spread over n), for each tolerance ``f1_…ms``, and
+        ``label_sigma_ms``, how far the labels lie from what the model hears (NaN if it hears
+        nothing near them).
     """
     losses = []
     mass = mass_squared = 0.0
     references: dict[str, list[Onset]] = {}
     estimates: dict[str, list[Onset]] = {}
+    lengths_s: dict[str, float] = {}
     shape = model.settings
     edge = edge_frames(shape.features)
     engine = TorchEngine(model.log_mel, model.networks)
@@ -106,6 +110,7 @@ def validate(
         probabilities = fold_edges(logits, edge)
         mass += float(probabilities.sum())
         mass_squared += float(np.square(probabilities).sum())
+        lengths_s[recording.name] = probabilities.shape[1] / float(shape.features.grid.frame_rate)
         references[recording.name] = _labelled_onsets(recording, shape.classes)
         estimates[recording.name] = decode_onsets(
             probabilities,
@@ -114,10 +119,12 @@ def validate(
             softness_ms=shape.softness_ms,
             event_mass=shape.event_mass,
         )
+    scatter = estimate_scatter(references, estimates, lengths_s)
     return {
         "valid_loss": float(np.mean(losses)),
         "concentration": mass_squared / mass if mass else 0.0,
         **_mean_f1(references, estimates, validation.tolerances_s(settings.softness_ms)),
+        "label_sigma_ms": 1000 * scatter.sigma_s if scatter else math.nan,
     }
 
 

@@ -19,6 +19,8 @@ from typer.testing import CliRunner
 
 from softloc.checkpoints import load_checkpoint
 from softloc.errors import SettingsError
+from softloc.label_scatter import LabelScatter
+from softloc.training_files import record_path
 from softloc.training_settings import TrainingSettings
 from softloc_cli.app import app
 from softloc_cli.train import _work_folder
@@ -92,6 +94,27 @@ def test_exact_validation_labels(tmp_path: Path, labels: Path) -> None:
     assert code == 0
     assert "F1 ±50 ms" in stderr
     assert "F1 ±20 ms" in stderr
+
+
+def test_how_noisy_the_labels_seem_is_told_where_nobody_says_they_are_exact(
+    tmp_path: Path, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = LabelScatter(sigma_s=0.0234, offset_s=0.0, stray_share=0.1, n_labels=100)
+    monkeypatch.setattr("softloc.training_validation.estimate_scatter", lambda *_: found)
+    model, valid = tmp_path / "m.safetensors", write_corpus(tmp_path / "valid", 1, 2.0)
+    told = "the labels lie about 23 ms (standard deviation) from what the model hears"
+    code, _, stderr = run("train", "--labels", labels, "-o", model, "--softness", 40, *TINY)
+    assert code == 0
+    assert f"{told}, its own errors included; --softness was 40" in stderr.splitlines()
+    assert json.loads(record_path(model).read_text())["best"]["label_sigma_ms"] == pytest.approx(
+        23.4
+    )
+    options = ("--labels", labels, "--valid-labels", valid, "-o", model, "--overwrite", *TINY)
+    assert told not in run("train", *options)[2]
+    monkeypatch.setattr("softloc.training_validation.estimate_scatter", lambda *_: None)
+    code, _, stderr = run("train", "--labels", labels, "-o", model, "--overwrite", *TINY)
+    assert code == 0
+    assert "standard deviation" not in stderr
 
 
 @pytest.mark.parametrize(
