@@ -128,7 +128,7 @@ Alpha = Annotated[
     str | None,
     typer.Option(
         help="Weight of the count term: drums, piano or puffs (schedules), or a number.",
-        show_default="drums",
+        show_default="0.2",
         rich_help_panel=_LEARNING,
     ),
 ]

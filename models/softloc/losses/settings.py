@@ -52,7 +52,7 @@ class LossSettings:
 
     name: str = "softloc"
     measure: str = "mse"
-    alpha: str | float = "drums"
+    alpha: str | float = 0.2
     label_length_ms: float = 32.0
     bootstrap_beta: float = 0.95
     tolerance_ms: float = 60.0
