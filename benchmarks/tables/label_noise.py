@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.drums import noise_report
 from benchmarks.tables.cells import CLASSES, SET_NAMES, f1_cell, signed_cell
 from benchmarks.tables.markdown import table
-from benchmarks.tables.results import read_lines
+from benchmarks.tables.results import read_json, read_lines
 
 #: Runs on labels shifted by 30 ms, with either loss.
 NOISY_RUNS = "drums-noise30.jsonl"
@@ -28,6 +28,23 @@ def noise_table() -> str:
 def noise_sweep_table() -> str:
     """Losses on labels of growing noise, by mass and by peaks."""
     return table(*noise_report.rows(noise_report.read_runs()))
+
+
+def scatter_table() -> str:
+    """Noise that labels have, and what is found of it through each shipped model."""
+    rows = []
+    results = read_json("label_scatter.json")["results"]
+    noises = [f"{found['noise_ms']:g}" for found in next(iter(results.values()))]
+    for model, every in results.items():
+        shares = [found["stray_share"] for found in every]
+        rows.append(
+            (
+                f"`{model}`",
+                *(f"{found['sigma_ms']:.1f}" for found in every),
+                f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %",
+            )
+        )
+    return table(("heard by", *noises, "labels without event"), rows)
 
 
 def classes_table() -> str:

@@ -51,6 +51,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "hop": variants.hop_table,
     "noise": label_noise.noise_table,
     "noise_sweep": label_noise.noise_sweep_table,
+    "scatter": label_noise.scatter_table,
     "classes": label_noise.classes_table,
     "decoding": decoding.decoding_table,
     "softness": decoding.softness_table,
