@@ -36,6 +36,7 @@ CLEAN = {
 }
 LOOKS = {
     "look-softloc": "SoftLoc",
+    "look-likelihood": "likelihood",
     "look-sll": "L_SLL",
     "look-count": "L_MC",
     "look-cross-entropy": "cross-entropy",
