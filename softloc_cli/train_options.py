@@ -87,8 +87,8 @@ Bidirectional = Annotated[
 Loss = Annotated[
     str | None,
     typer.Option(
-        help="softloc, likelihood (learns faster from very imprecise labels; --softness must be "
-        "about right), sll, count, cross-entropy, label-smoothing, soft-bootstrap or "
+        help="softloc, likelihood (better for very imprecise labels; --softness must be about "
+        "right), sll, count, cross-entropy, label-smoothing, soft-bootstrap or "
         "shift-tolerant.",
         show_default="softloc",
         rich_help_panel=_LEARNING,
@@ -127,7 +127,8 @@ Measure = Annotated[
 Alpha = Annotated[
     str | None,
     typer.Option(
-        help="Weight of the count term: drums, piano or puffs (schedules), or a number.",
+        help="Weight of the count term (softloc, likelihood): drums, piano or puffs (schedules), "
+        "or a number.",
         show_default="0.2",
         rich_help_panel=_LEARNING,
     ),

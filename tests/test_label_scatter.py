@@ -76,6 +76,17 @@ def test_a_class_that_is_not_heard_and_events_too_many_widen_it_little(sigma_s: 
     assert found.stray_share > 0.3
 
 
+@pytest.mark.parametrize("missed", [0.1, 0.3])
+def test_single_hits_missed_in_a_steady_rhythm_make_it_too_small(missed: float) -> None:
+    """What is told of it in `softloc.label_scatter`: by less than a third."""
+    rng = np.random.default_rng(7)
+    hits = drawn_hits(rng)
+    heard = {
+        name: [onset for onset in onsets if rng.random() > missed] for name, onsets in hits.items()
+    }
+    assert 0.67 < estimate(shifted(hits, rng, 0.050), heard).sigma_s / 0.050 < 1.05
+
+
 def slow_log_likelihood(
     labels: Corpus, events: Corpus, sigma_s: float, offset_s: float, stray: Mapping[str, float]
 ) -> float:
@@ -124,12 +135,17 @@ def test_labels_on_their_events_have_no_noise() -> None:
     assert found.offset_s == pytest.approx(0, abs=1e-6)
 
 
-def test_without_events_nearby_nothing_is_said() -> None:
+def test_where_events_have_nothing_to_do_with_labels_nothing_is_said() -> None:
     hits = drawn_hits(np.random.default_rng(5))
     lengths_s = dict.fromkeys(hits, LENGTH_S)
     far = {name: [Onset(LENGTH_S + 10, label) for label in ("KD", "SD", "HH")] for name in hits}
     other = {name: [Onset(onset.time_s, "TT") for onset in rows] for name, rows in hits.items()}
-    for events in ({}, far, other):
+    rng = np.random.default_rng(8)
+    unrelated = {
+        name: [Onset(float(rng.uniform(0, LENGTH_S)), onset.label) for onset in rows]
+        for name, rows in hits.items()
+    }
+    for events in ({}, far, other, unrelated):
         assert estimate_scatter(hits, events, lengths_s) is None
     few = {"0.wav": hits["0.wav"][:9]}
     assert estimate_scatter(few, hits, lengths_s) is None

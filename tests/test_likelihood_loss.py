@@ -163,3 +163,14 @@ def test_the_weight_of_the_count_follows_its_schedule() -> None:
         scheduled = LabelLikelihood("drums")(p.logit(), targets, 2.0, progress)
         constant = LabelLikelihood(weight)(p.logit(), targets, 2.0, 0.5)
         assert scheduled.item() == pytest.approx(constant.item())
+
+
+def test_infinite_logits_and_a_softness_with_gradient_do_no_harm() -> None:
+    logits = torch.tensor([[[math.inf, -math.inf, 0.0, math.inf] * 5]], requires_grad=True)
+    softness = torch.tensor([[2.0]], requires_grad=True)
+    loss = LabelLikelihood(ALPHA)(logits, signal(20, 8, 12), softness, 0.5)
+    loss.backward()
+    assert loss.isfinite()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert softness.grad is None

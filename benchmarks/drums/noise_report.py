@@ -24,7 +24,7 @@ SETS = {"valid_kits": "validation kits, rendered", "dev_drums": "real drums, 13 
 COLUMNS = {
     "validation kits, rendered": ("valid_kits", "mean"),
     "real drums, 13 recordings": ("dev_drums", "mean"),
-    "these, KD SD HH alone": ("dev_drums", "mean_kd_sd_hh"),
+    "real drums, KD SD HH alone": ("dev_drums", "mean_kd_sd_hh"),
 }
 WAYS = {"mass": "by mass", "peaks": "tuned peaks"}
 WINDOWS = ("50ms", "20ms")

@@ -44,7 +44,7 @@ def scatter_table() -> str:
                 f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %",
             )
         )
-    return table(("heard by", *noises, "labels without event"), rows)
+    return table(("heard by", *noises, "taken for strays"), rows)
 
 
 def classes_table() -> str:

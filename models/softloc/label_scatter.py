@@ -5,8 +5,8 @@ class in its recording, which one is not asked, or anywhere in it: a mixture of 
 standard deviation and one offset, and of a uniform whose share each class of a recording has for
 itself. Its maximum likelihood is found by expectation maximisation (Dempster, Laird, Rubin 1977):
 labels are not paired, nothing is cut off at a tolerance, and a class that the model does not hear
-has no part. Where it misses single events, labels of those are taken for labels of their
-neighbours, if these are within the noise: then the estimate is too large.
+has no part. Where it misses single events the estimate is off: too large if their labels are
+within the noise of a neighbour's, too small if they fill the gaps of a steady rhythm.
 
 What is found is the noise of the labels and the model's own errors in one.
 """
@@ -31,6 +31,8 @@ _SETTLED_S = 1e-5
 _LEAST_SIGMA_S = 1e-4
 _FIRST_STRAY_SHARE = 0.1
 _LEAST_LABELS = 10
+#: Labels that have nothing to do with the events give any standard deviation.
+_MOST_STRAYS = 0.9
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,15 @@ def estimate_scatter(
     Returns
     -------
     LabelScatter or None
-        None if there are fewer than ten labels with an event in reach.
+        None if there are fewer than ten labels with an event in reach, or nine of ten labels
+        belong to no event.
     """
     pairs = _pair(labels, events, lengths_s)
     if len(np.unique(pairs.label)) < _LEAST_LABELS:
         return None
     found = (_maximise(pairs, start_s) for start_s in _STARTS_S)
-    return max(found, key=lambda pair: pair[0])[1]
+    best = max(found, key=lambda pair: pair[0])[1]
+    return best if best.stray_share < _MOST_STRAYS else None
 
 
 def _pair(

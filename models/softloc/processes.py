@@ -76,6 +76,8 @@ class Team:
 #: A process that trains by itself.
 ALONE = Team()
 
+#: Groups that were left, kept until the interpreter ends: older PyTorch drops a group with Python's
+#: lock held and waits for its threads, which may just then be waiting for that lock.
 _GROUPS_LEFT: list[object] = []
 
 
@@ -131,8 +133,6 @@ def join_team(device: str) -> Iterator[Team]:
     try:
         yield Team(distributed.get_rank(), distributed.get_world_size())
     finally:
-        # To the end: older PyTorch drops a group with Python's lock held and waits for its threads,
-        # which may be waiting for that lock.
         _GROUPS_LEFT.append(distributed.group.WORLD)
         distributed.destroy_process_group()
 
